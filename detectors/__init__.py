@@ -1,0 +1,1 @@
+"""Drift detectors: numbers in, numbers out."""

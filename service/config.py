@@ -1,0 +1,329 @@
+"""The configuration tree: one typed value, from TOML under the environment.
+
+A key that is not known is an error that names the nearest known one. Nothing here reads a clock or a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from service.config_errors import ConfigurationError, explain, override, reject_unknown
+from stream.schema import FeatureSchema, MonitorSchema
+
+__all__ = [
+    "CommitConfig",
+    "Config",
+    "ConfigurationError",
+    "DetectorsConfig",
+    "FeatureConfig",
+    "LabelsConfig",
+    "LearnerConfig",
+    "MonitorConfig",
+    "ReferenceConfig",
+    "WebhookConfig",
+    "load",
+    "parse",
+    "parse_duration_ms",
+]
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse_duration_ms(text: str) -> int:
+    """Turn `"90s"`, `"15m"`, `"12h"`, `"30d"` or `"250ms"` into milliseconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no duration; write a number and ms, s, m, h or d, such as '12h'")
+    return round(float(found[1]) * _UNITS_MS[found[2]])
+
+
+class _Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class FeatureConfig(FeatureSchema, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A feature with how it is used. `watch = false` leaves it out of the drift signals, `learn = false` out of the
+    learners; `reason` says why. `reference` overrides the monitor's."""
+
+    watch: bool = True
+    learn: bool = True
+    reason: str = ""
+    reference: Literal["fixed", "trailing"] | None = None
+    detectors: tuple[Literal["adwin", "page_hinkley", "ks", "cvm"], ...] | None = None
+    min_effect: float | None = None
+
+
+class LabelsConfig(_Base):
+    """How labels are joined. `age` is the fixed age at which a prediction is judged; left out, it becomes the 95th
+    percentile of the first `age_n` label delays. `on_timeout` is `"unlabelled"` or `{value = …}`."""
+
+    age: str | None = None
+    age_n: int = 500
+    timeout: str | None = None
+    on_timeout: Literal["unlabelled"] | dict[str, Any] = "unlabelled"
+    correction_window: int = 10_000
+    max_pending: int = 50_000
+    max_early: int = 10_000
+
+
+class ReferenceConfig(_Base):
+    """What current windows are compared with: the first `n` predictions (`fixed`), or the `n` predictions that end
+    `gap` before the window, renewed every `step` (`trailing`)."""
+
+    mode: Literal["fixed", "trailing"] = "fixed"
+    n: int = 1_000
+    window: int = 1_000
+    gap: int = 0
+    step: int = 500
+
+
+class AdwinConfig(_Base):
+    enabled: bool = True
+    delta: float = 0.002
+    clock: int = 32
+
+
+class PageHinkleyConfig(_Base):
+    enabled: bool = True
+    min_instances: int = 30
+    delta: float = 0.005
+    threshold: float = 50.0
+    alpha: float = 0.9999
+
+
+class RankTestConfig(_Base):
+    enabled: bool = True
+    alpha: float = 1e-6
+    min_effect: float = 0.1
+    test_every: int = 1
+
+
+class EnergyConfig(_Base):
+    enabled: bool = True
+    alpha: float = 1e-4
+    min_effect: float = 0.1
+    test_every: int = 1
+    window: int | None = None
+    reference: int | None = None
+
+
+class DetectorsConfig(_Base):
+    adwin: AdwinConfig = AdwinConfig()
+    page_hinkley: PageHinkleyConfig = PageHinkleyConfig()
+    ks: RankTestConfig = RankTestConfig()
+    cvm: RankTestConfig = RankTestConfig()
+    energy: EnergyConfig = EnergyConfig()
+
+
+class LearnerConfig(_Base):
+    """A river estimator by its dotted name, such as `river.tree.HoeffdingTreeClassifier`."""
+
+    estimator: str
+    parameters: dict[str, Any] = {}
+
+
+class AdaptationConfig(_Base):
+    """`warm_replacement`: from a warning on a fresh learner is trained beside the old one and replaces it on drift."""
+
+    policy: Literal["none", "warm_replacement"] = "warm_replacement"
+    watch: Literal["concept", "own_error"] = "concept"
+    cooldown: int = 1_000
+    min_warm: int = 200
+
+
+class MonitorConfig(_Base):
+    task: Literal["classification", "regression"] = "classification"
+    timezone: str | None = None
+    features: dict[str, FeatureConfig] = {}
+    labels: LabelsConfig = LabelsConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    detectors: DetectorsConfig = DetectorsConfig()
+    learners: dict[str, LearnerConfig] = {}
+    champion: str | None = None
+    probe: LearnerConfig | None = None
+    adaptation: AdaptationConfig = AdaptationConfig()
+    metrics_window: int = 1_000
+    cooldown: int = 1_000
+    max_skew: str = "7d"
+    max_categories: int = 1_000
+    max_classes: int = 64
+    max_versions: int = 16
+    seed: int = 1
+
+    def schema(self, name: str) -> MonitorSchema:
+        """The part of the configuration that decoding needs."""
+        features: dict[str, FeatureSchema] = dict(self.features)
+        return MonitorSchema(name=name, task=self.task, features=features, timezone=self.timezone)
+
+
+class EmbeddedConfig(_Base):
+    partitions: int = 1
+    segment_bytes: int = 64 * 1024 * 1024
+
+
+class KafkaConfig(_Base):
+    bootstrap_servers: str = "localhost:9092"
+    topic: str = "anchorwatch.events"
+    group: str = "anchorwatch"
+    drift_topic: str = "anchorwatch.drifts"
+    predictions_topic: str = "anchorwatch.predictions"
+    dead_letter_topic: str = "anchorwatch.dead_letters"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    ssl_cafile: str | None = None
+
+
+class TransportConfig(_Base):
+    kind: Literal["embedded", "kafka"] = "embedded"
+    embedded: EmbeddedConfig = EmbeddedConfig()
+    kafka: KafkaConfig = KafkaConfig()
+
+
+class CommitConfig(_Base):
+    interval: str = "1s"
+    events: int = 20_000
+
+
+class DeadLettersConfig(_Base):
+    raw: bool = False
+    max_bytes: int = 1_000_000
+
+
+class WebhookConfig(_Base):
+    """One receiver. `secret` is `whsec_` + base64; private addresses are refused unless `allow_private`."""
+
+    url: str
+    secret: str
+    statuses: tuple[str, ...] = ("drift", "resolved")
+    severities: tuple[Literal["page", "ticket", "note"], ...] = ("page", "ticket", "note")
+    allow_private: bool = False
+    timeout: str = "10s"
+    max_pending: int = 10_000
+
+
+class HttpConfig(_Base):
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_bytes: int = 16 * 1024 * 1024
+
+
+class PipelineConfig(_Base):
+    name: str = "anchorwatch"
+    hash_key: str = ""
+
+
+class Config(_Base):
+    """The whole tree."""
+
+    pipeline: PipelineConfig = PipelineConfig()
+    transport: TransportConfig = TransportConfig()
+    commit: CommitConfig = CommitConfig()
+    dead_letters: DeadLettersConfig = DeadLettersConfig()
+    http: HttpConfig = HttpConfig()
+    webhooks: dict[str, WebhookConfig] = {}
+    monitors: dict[str, MonitorConfig] = {}
+
+    def schemas(self) -> dict[str, MonitorSchema]:
+        """Schemas of all monitors, by name."""
+        return {name: monitor.schema(name) for name, monitor in self.monitors.items()}
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read `path` (none: all defaults), let `ANCHORWATCH__SECTION__KEY` variables override it, check it."""
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{path}: no such file; `anchorwatch init SAMPLE -o {path}` writes one") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    override(tree, os.environ if environment is None else environment)
+    return parse(tree)
+
+
+def parse(tree: Mapping[str, Any]) -> Config:
+    """Turn a plain tree into a checked `Config`.
+
+    Raises
+    ------
+    ConfigurationError
+        names the key, its value, and the nearest known key where one was misspelt.
+    """
+    reject_unknown(Config, tree)
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(explain(str(error), tree)) from error
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Refuse what types alone cannot: durations, ranges, names that point nowhere."""
+    _positive("commit.events", config.commit.events)
+    _duration("commit.interval", config.commit.interval)
+    _positive("transport.embedded.partitions", config.transport.embedded.partitions)
+    for name, webhook in config.webhooks.items():
+        _duration(f"webhooks.{name}.timeout", webhook.timeout)
+        if not all(part.startswith("whsec_") for part in webhook.secret.split()) or not webhook.secret.strip():
+            raise ConfigurationError(f"webhooks.{name}.secret: write whsec_ and the key in base64 (value not shown)")
+        if not webhook.url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"webhooks.{name}.url = {webhook.url!r}: write an http:// or https:// address")
+    for name, monitor in config.monitors.items():
+        _check_monitor(f"monitors.{name}", monitor)
+
+
+def _check_monitor(key: str, monitor: MonitorConfig) -> None:
+    for part in ("age", "timeout"):
+        value = getattr(monitor.labels, part)
+        if value is not None:
+            _duration(f"{key}.labels.{part}", value)
+    _duration(f"{key}.max_skew", monitor.max_skew)
+    reference = monitor.reference
+    for part in ("n", "window", "step"):
+        _positive(f"{key}.reference.{part}", getattr(reference, part))
+    for part in ("correction_window", "max_pending", "max_early", "age_n"):
+        _positive(f"{key}.labels.{part}", getattr(monitor.labels, part))
+    for part in ("metrics_window", "cooldown", "max_categories", "max_classes", "max_versions"):
+        _positive(f"{key}.{part}", getattr(monitor, part))
+    if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
+        raise ConfigurationError(
+            f'{key}.labels.on_timeout = {monitor.labels.on_timeout!r}: write "unlabelled" or {{value = "…"}}'
+        )
+    if monitor.labels.correction_window > monitor.labels.max_pending:
+        raise ConfigurationError(
+            f"{key}.labels.correction_window = {monitor.labels.correction_window} must not exceed "
+            f"max_pending = {monitor.labels.max_pending}"
+        )
+    if monitor.champion is not None and monitor.champion not in monitor.learners:
+        known = ", ".join(monitor.learners) or "none is configured"
+        raise ConfigurationError(f"{key}.champion = {monitor.champion!r} names no learner; learners: {known}")
+    for name, feature in monitor.features.items():
+        if feature.sensitive and feature.type == "numeric" and not feature.bins:
+            raise ConfigurationError(f"{key}.features.{name}.bins: a sensitive number needs ascending bin edges")
+        if feature.min is not None and feature.max is not None and feature.min > feature.max:
+            raise ConfigurationError(f"{key}.features.{name}.min = {feature.min} is above max = {feature.max}")
+
+
+def _duration(key: str, value: str) -> None:
+    try:
+        duration = parse_duration_ms(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{key} = {value!r}: {error}") from error
+    if duration <= 0:
+        raise ConfigurationError(f"{key} = {value!r}: must be longer than nothing")
+
+
+def _positive(key: str, value: int) -> None:
+    if value < 1:
+        raise ConfigurationError(f"{key} = {value}: must be 1 or more")
