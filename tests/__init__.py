@@ -1,0 +1,1 @@
+"""Claims about Anchorwatch, one folder a package; `make test` runs them."""

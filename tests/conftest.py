@@ -1,0 +1,33 @@
+"""What holds for every test: where a missing program is a failure, and which tests share a worker.
+
+With `ANCHORWATCH_NO_SKIP=1` (CI) a skipped test fails, so that a forgotten install step cannot hide behind green.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+__all__: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, unless they name a group of their own (such as the Kafka broker's)."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    """Turn a skip into a failure where nothing may be skipped."""
+    report = yield
+    if os.environ.get("ANCHORWATCH_NO_SKIP") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped where nothing may be skipped: {reason}"
+    return report
