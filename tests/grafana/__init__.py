@@ -1,0 +1,1 @@
+"""The rules, the dashboard and the alerts, held against a real Prometheus and Alertmanager."""
