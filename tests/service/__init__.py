@@ -1,0 +1,1 @@
+"""Tests of the service: configuration, fold, worker, HTTP, metrics, webhooks, page, command line."""
