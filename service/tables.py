@@ -121,7 +121,7 @@ def open_table(path: Path) -> Table:
 
 
 def _open_csv(path: Path) -> Table:
-    file = path.open("rb")  # noqa: SIM115  # _decoded closes it, at the end or when it is dropped
+    file = path.open("rb")  # _decoded closes it, at the end or when it is dropped
     text = _decoded(path, file)
     head = next(text, "")
     if not head.strip():
