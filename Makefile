@@ -74,7 +74,8 @@ $(BIN)/python: | tools/make_venv.sh
 # The project itself is installed last, editable, with the locked setuptools and no look at an index.
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements.lock
-	$(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
+	@# setuptools warns of folders named like packages; that is what editable means here
+	PYTHONWARNINGS=ignore $(PIP) install --quiet --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
