@@ -1,0 +1,115 @@
+"""The documents name what exists, and all of it: commands, keys, metrics, alerts, files."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import pytest
+import yaml
+
+from service.config import Config
+
+__all__: list[str] = []
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link of a document leads to a file of the repository."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
+    broken = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_exist(document: Path) -> None:
+    """Every path of the repository that a document quotes exists."""
+    folders = "docs|grafana|tests|tools|service|stream|detectors|learners|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text("utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_make_targets_in_documents_exist() -> None:
+    """A document that says `make x` means a target of the Makefile."""
+    targets = set(re.findall(r"^\.PHONY: (\S+)", _text("Makefile"), re.MULTILINE))
+    named = {name for d in DOCUMENTS for name in re.findall(r"[`\n]make ([a-z-]+)", d.read_text("utf-8"))}
+    assert named - targets == set()
+
+
+def _struct(annotation: Any) -> type[msgspec.Struct] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, msgspec.Struct)), None)
+
+
+def _keys(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(struct):
+        path = f"{prefix}{field.name}"
+        inner = _struct(field.type)
+        if inner is None:
+            yield path, _default(field)
+        else:
+            yield from _keys(inner, f"{path}.NAME." if get_origin(field.type) is dict else f"{path}.")
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return list(field.default) if isinstance(field.default, tuple) else field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return "–"
+
+
+def _documented() -> dict[str, Any]:
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| .*\|$", _text("docs/configuration.md"), re.MULTILINE)
+    plain = {"–": "–", "none": None}
+    return {k: plain[d] if d in plain else tomllib.loads(f"value = {d.strip('`')}")["value"] for k, d in rows}
+
+
+def test_every_configuration_key_is_documented_with_its_default() -> None:
+    """The configuration page names each key that the program knows, no other, and the default that is in force."""
+    assert _documented() == dict(_keys(Config))
+
+
+def test_every_command_is_documented() -> None:
+    """The README shows each command of the command line."""
+    cli = pytest.importorskip("service.cli")
+    commands = {"init", "serve", "replay", "demo", "check"}
+    assert cli is not None
+    assert [c for c in sorted(commands) if f"anchorwatch {c}" not in _text("README.md")] == []
+
+
+def _alerts() -> dict[str, dict[str, Any]]:
+    rules = yaml.safe_load(_text("grafana/prometheus/rules.yml"))
+    return {r["alert"]: r for group in rules["groups"] for r in group["rules"] if "alert" in r}
+
+
+def test_every_alert_has_a_section_in_the_runbook() -> None:
+    """Each alert has a section of its own, and each section of an alert still has its alert."""
+    sections = set(re.findall(r"^### (Anchorwatch\w+)", _text("docs/operations.md"), re.MULTILINE))
+    assert sections == set(_alerts())
+
+
+@pytest.mark.parametrize("name", sorted(_alerts()))
+def test_alert_says_what_to_do(name: str) -> None:
+    """An alert carries a severity that is routed, a summary and a pointer to its section of the runbook."""
+    alert = _alerts()[name]
+    assert alert["labels"]["severity"] in {"page", "ticket", "note"}
+    assert alert["annotations"]["summary"]
+    assert alert["annotations"]["runbook"] == f"docs/operations.md#{name.lower()}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_no_machine(document: Path) -> None:
+    """No document holds a path of somebody's machine."""
+    assert re.findall(r"(?<![\w.])/(?:home|root|work|Users)/\w+", document.read_text("utf-8")) == []
