@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from service.config import Config
+from stream import store
 
 __all__: list[str] = []
 
@@ -87,6 +88,14 @@ def test_every_command_is_documented() -> None:
     commands = {"init", "serve", "replay", "demo", "check"}
     assert cli is not None
     assert [c for c in sorted(commands) if f"anchorwatch {c}" not in _text("README.md")] == []
+
+
+def test_commit_steps_are_the_stores() -> None:
+    """The architecture page numbers the steps of a commit as the store's docstring does, in the same words."""
+    steps = re.findall(r"^ +(\d)\. (.+)$", store.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^(\d)\. (.+)$", _text("docs/architecture.md").partition("step by step")[2], re.MULTILINE)
+    assert len(steps) >= 5
+    assert documented[: len(steps)] == steps
 
 
 def _alerts() -> dict[str, dict[str, Any]]:

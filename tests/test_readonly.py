@@ -99,7 +99,7 @@ def _wait_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> No
 
 
 def test_service_runs_on_a_read_only_tree(place: Path) -> None:
-    """With packages and home read-only, as an unprivileged user, it starts, takes an event, and writes to no other place."""
+    """With packages and home read-only, as an unprivileged user, it starts, takes an event, writes nowhere else."""
     tree = _read_only_copy(place)
     data, cache, log = _writable(place / "data"), _writable(place / "cache"), place / "log"
     (place / "anchorwatch.toml").write_text(CONFIG)
