@@ -18,8 +18,9 @@ import re
 import threading
 from pathlib import Path
 
+from stream.durable_files import sync_folder, write_durably
 from stream.errors import BrokerUnavailableError, LogCorruptError
-from stream.log_partition import LogPartition, sync_folder, write_durably
+from stream.log_partition import LogPartition
 
 __all__ = ["EmbeddedLog"]
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stream.durable_files import sync_folder, write_durably
 from stream.errors import BrokerUnavailableError, LogCorruptError, PositionLostError
 from stream.events import RawMessage
 from stream.failpoints import failpoint
 from stream.log_segment import decode_frame, encode_group, encode_record, frames_in, scan_segment
 from stream.transport import Outgoing
 
-__all__ = ["LogPartition", "LogReader", "sync_folder", "write_durably"]
+__all__ = ["LogPartition", "LogReader"]
 
 
 @dataclass(slots=True)
@@ -303,23 +304,3 @@ class LogReader:
     @property
     def _where(self) -> str:
         return "partition {1} of topic {0!r}".format(*self.partition.name)
-
-
-def write_durably(path: Path, content: dict[str, int]) -> None:
-    """Replace a small JSON file so that a crash leaves the old or the new one."""
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(json.dumps(content).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

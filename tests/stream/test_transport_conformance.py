@@ -76,7 +76,7 @@ class TransportLaws:
         assert {message.topic for message in messages} == {transport.topic}
 
     @pytest.mark.filterwarnings(
-        "ignore:read_text is deprecated:DeprecationWarning"
+        "ignore:(read|open)_text is deprecated:DeprecationWarning"
     )  # kafka-python, while it is imported
     def test_key_chooses_partition(self, rig: Rig) -> None:
         """A key's events are all in the partition that Kafka's default partitioner gives it, as poll sees it too."""
@@ -287,7 +287,9 @@ class TestEmbedded(TransportLaws):
         rig.close()
 
 
-@pytest.mark.filterwarnings("ignore:read_text is deprecated:DeprecationWarning")  # kafka-python, while it is imported
+@pytest.mark.filterwarnings(
+    "ignore:(read|open)_text is deprecated:DeprecationWarning"
+)  # kafka-python, while it is imported
 def test_murmur2_is_kafkas() -> None:
     """The hash equals kafka-python's, which ports the Java client's, on every length of tail and on high bytes."""
     from kafka.partitioner.default import murmur2 as kafka_murmur2

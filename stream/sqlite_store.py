@@ -1,0 +1,323 @@
+"""The checkpoint store in one SQLite file: for one process, with one connection.
+
+A newcomer needs one fact: every stored byte that a claim reads is under a checksum, and the owner's row signs
+the list of all components, so that a flipped bit or a vanished row is an error and never an older or mixed state.
+
+Write-ahead log with synchronous=FULL: a commit is one fsync of the log, so it survives kill -9 and power loss.
+Exclusive locking keeps every other connection out. SQLite before 3.51.3 can corrupt a file in WAL mode when
+several connections write and checkpoint; with a single one that cannot happen, and no shared memory is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stream.durable_files import sync_folder
+from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
+from stream.failpoints import failpoint
+from stream.sqlite_outbox import OutboxTable
+from stream.sqlite_state import KnownState, plan_changes, read_state, sign_owner, write_changes
+from stream.store import Claim, ComponentKey, OutboxRow, Run, StoredRow
+
+__all__ = ["SQLiteStore"]
+
+_FORMAT = 1
+_APPLICATION_ID = 0x416E5761
+
+# The write-ahead log is cut back to this size after a checkpoint; one large commit would keep it large for ever.
+_WAL_BYTES = 64 * 1024 * 1024
+
+# How long to wait for another process that is just closing the file.
+_BUSY_S = 2.0
+
+_UNAVAILABLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "PERM", "NOMEM", "PROTOCOL", "AUTH")
+_CORRUPT = ("CORRUPT", "NOTADB", "FORMAT")
+
+_RESTORE = "Restore the data folder from a backup, or delete it to start anew"
+
+_SCHEMA = """
+CREATE TABLE owner (
+    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, epoch INTEGER NOT NULL, positions TEXT NOT NULL,
+    sha256 BLOB NOT NULL, PRIMARY KEY (pipeline, partition)
+) WITHOUT ROWID;
+CREATE TABLE state (
+    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, monitor TEXT NOT NULL, segment TEXT NOT NULL,
+    component TEXT NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    PRIMARY KEY (pipeline, partition, monitor, segment, component)
+) WITHOUT ROWID;
+CREATE TABLE chunk (
+    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, monitor TEXT NOT NULL, segment TEXT NOT NULL,
+    component TEXT NOT NULL, number INTEGER NOT NULL, sha256 BLOB NOT NULL, bytes BLOB NOT NULL,
+    UNIQUE (pipeline, partition, monitor, segment, component, number)
+);
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, id TEXT NOT NULL,
+    kind TEXT NOT NULL, destination TEXT NOT NULL, body BLOB NOT NULL, crc32 INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX outbox_unsent ON outbox (pipeline, partition, due_ms) WHERE done = 0;
+CREATE INDEX outbox_sent ON outbox (pipeline, partition, destination, seq) WHERE done = 1;
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, entry TEXT NOT NULL
+);
+CREATE TABLE run (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, topic TEXT NOT NULL,
+    first INTEGER NOT NULL, next INTEGER NOT NULL
+);
+CREATE INDEX run_place ON run (pipeline, partition, seq);
+"""
+
+
+class SQLiteStore:
+    """A `CheckpointStore` in one file; used by the thread that made it.
+
+    Parameters
+    ----------
+    path : the file; made if it is missing, in a folder that exists
+    keep_sent : how many sent outbox rows of each destination are kept (at least 0)
+
+    Raises
+    ------
+    StoreUnavailableError
+        The file cannot be opened or written, or another process has it open.
+    StoreCorruptError
+        It is no store of ours, is damaged, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path, *, keep_sent: int = 10_000) -> None:
+        if keep_sent < 0:
+            raise ValueError(f"keep_sent={keep_sent}: must be at least 0")
+        self._path = path
+        self._known: dict[tuple[str, int], KnownState] = {}
+        self._connection: sqlite3.Connection | None = None
+        with self._translated():
+            # isolation_level=None: the driver opens no transactions of its own, every BEGIN stands in this module.
+            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection = connection
+        self._outbox = OutboxTable(connection, keep_sent=keep_sent)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Looked at before anything is changed: the file may be somebody else's.
+        self._is_new(connection)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"journal_size_limit = {_WAL_BYTES}",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        # The first write takes the exclusive lock and keeps it; whoever comes second is told here.
+        connection.execute("BEGIN IMMEDIATE")
+        if self._is_new(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        connection.execute("COMMIT")
+        sync_folder(self._path.absolute().parent)
+
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Tell an empty file from a store, and refuse everything else."""
+        if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            return True
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise StoreCorruptError(f"{self._path} is an SQLite file, but no checkpoint store: choose another path")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _FORMAT:
+            raise StoreCorruptError(
+                f"{self._path} has format {version}, this program knows up to {_FORMAT}: upgrade the program"
+            )
+        return False
+
+    def claim(self, pipeline: str, partition: int) -> Claim:
+        """Become the owner: raise the epoch by one and read everything, in one transaction."""
+        place = (pipeline, partition)
+        with self._transaction() as connection:
+            found = connection.execute(
+                "SELECT epoch, positions, sha256 FROM owner WHERE pipeline = ? AND partition = ?", place
+            ).fetchone()
+            known, components = read_state(connection, pipeline, partition)
+            if found is None and components:
+                raise StoreCorruptError(f"{self._path}: {pipeline}/{partition} has state, but no owner. {_RESTORE}")
+            epoch, positions, signature = found or (0, "{}", None)
+            if found is not None and signature != sign_owner(place, epoch, positions, known.signature()):
+                raise StoreCorruptError(
+                    f"{self._path}: the state of {pipeline}/{partition} is not what its last commit signed. {_RESTORE}"
+                )
+            connection.execute(
+                "INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?, ?)",
+                (*place, epoch + 1, positions, sign_owner(place, epoch + 1, positions, known.signature())),
+            )
+        known.epoch = epoch + 1
+        self._known[place] = known
+        return Claim(pipeline, partition, epoch + 1, json.loads(positions), components)
+
+    def commit(
+        self,
+        claim: Claim,
+        *,
+        positions: Mapping[str, int],
+        components: Mapping[ComponentKey, bytes | None],
+        outbox: Sequence[OutboxRow] = (),
+        audit: Sequence[Mapping[str, object]] = (),
+        runs: Sequence[Run] = (),
+    ) -> list[int]:
+        """Store everything or nothing, in the numbered steps of `stream.store`."""
+        place = (claim.pipeline, claim.partition)
+        known = self._known.get(place)
+        if known is None or known.epoch != claim.epoch:
+            raise _fenced(claim)
+        changes = plan_changes(known, components)
+        text = json.dumps(dict(positions), sort_keys=True)
+        with self._transaction() as connection:
+            failpoint("store.after_begin")
+            signature = sign_owner(place, claim.epoch, text, known.signature_after(changes))
+            moved = connection.execute(
+                "UPDATE owner SET positions = ?, sha256 = ? WHERE pipeline = ? AND partition = ? AND epoch = ?",
+                (text, signature, *place, claim.epoch),
+            ).rowcount
+            if moved != 1:
+                raise _fenced(claim)
+            failpoint("store.after_positions")
+            write_changes(connection, place, changes)
+            failpoint("store.after_state")
+            sequence = self._outbox.add(place, outbox)
+            failpoint("store.after_outbox")
+            connection.executemany(
+                "INSERT INTO audit (pipeline, partition, entry) VALUES (?, ?, ?)",
+                [(*place, json.dumps(dict(entry), sort_keys=True)) for entry in audit],
+            )
+            for run in runs:
+                _add_run(connection, place, run)
+            failpoint("store.before_commit")
+        failpoint("store.after_commit")
+        known.adopt(changes)
+        return sequence
+
+    def outbox_due(self, pipeline: str, partition: int, now_ms: int, limit: int) -> list[StoredRow]:
+        """Return unsent rows with `due_ms <= now_ms`, oldest first."""
+        with self._translated():
+            return self._outbox.due((pipeline, partition), now_ms, limit)
+
+    def outbox_size(self, pipeline: str, partition: int) -> dict[str, int]:
+        """Count the unsent rows of each destination."""
+        with self._translated():
+            return self._outbox.size((pipeline, partition))
+
+    def mark(
+        self,
+        pipeline: str,
+        partition: int,
+        *,
+        done: Sequence[int] = (),
+        retry: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
+        """Note what became of rows, and forget sent rows beyond what is kept."""
+        failpoint("store.before_mark")
+        with self._transaction():
+            self._outbox.mark((pipeline, partition), done, retry)
+        failpoint("store.after_mark")
+
+    def outbox_done(self, pipeline: str, partition: int, limit: int) -> list[StoredRow]:
+        """Return sent rows, newest first, as far as they are still kept."""
+        with self._translated():
+            return self._outbox.done((pipeline, partition), limit)
+
+    def audit_entries(self, pipeline: str, limit: int) -> list[dict[str, Any]]:
+        """Return audit entries of all partitions, newest first."""
+        with self._translated():
+            rows = self._open_connection().execute(
+                "SELECT entry FROM audit WHERE pipeline = ? ORDER BY seq DESC LIMIT ?", (pipeline, limit)
+            )
+            return [json.loads(row[0]) for row in rows]
+
+    def runs(self, pipeline: str, partition: int) -> list[Run]:
+        """Return the interleaving of the input topics so far, joined where adjacent."""
+        with self._translated():
+            rows = self._open_connection().execute(
+                "SELECT topic, first, next FROM run WHERE pipeline = ? AND partition = ? ORDER BY seq",
+                (pipeline, partition),
+            )
+            return [(topic, first, following) for topic, first, following in rows]
+
+    def close(self) -> None:
+        """Write the log back into the file and release it; a second call does nothing."""
+        if self._connection is None:
+            return
+        with self._translated():
+            self._connection.close()
+        self._connection = None
+        self._known.clear()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreUnavailableError(f"the checkpoint store {self._path} is closed")
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block does, or roll all of it back."""
+        connection = self._open_connection()
+        with self._translated():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # On a full disk SQLite has rolled back by itself already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            meaning = _meaning(error)
+            if meaning is None:
+                raise
+            raise meaning(f"the checkpoint store {self._path}: {error}") from error
+
+
+def _meaning(error: sqlite3.DatabaseError) -> type[StoreUnavailableError | StoreCorruptError] | None:
+    """Return which of our errors an SQLite error is; None for a mistake of this program."""
+    name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")
+    if name.startswith(_UNAVAILABLE):
+        return StoreUnavailableError
+    # The driver itself, not SQLite, refuses text that is no UTF-8: nobody ever wrote such text here.
+    if name.startswith(_CORRUPT) or "decode to UTF-8" in str(error):
+        return StoreCorruptError
+    return None
+
+
+def _fenced(claim: Claim) -> FencedError:
+    return FencedError(
+        f"{claim.pipeline}/{claim.partition}: epoch {claim.epoch} was replaced by a newer claim; nothing was stored"
+    )
+
+
+def _add_run(connection: sqlite3.Connection, place: tuple[str, int], run: Run) -> None:
+    """Add a run, or lengthen the last one where the new one follows it without a gap."""
+    topic, first, following = run
+    last = connection.execute(
+        "SELECT seq, topic, next FROM run WHERE pipeline = ? AND partition = ? ORDER BY seq DESC LIMIT 1", place
+    ).fetchone()
+    if last is not None and (last[1], last[2]) == (topic, first):
+        connection.execute("UPDATE run SET next = ? WHERE seq = ?", (following, last[0]))
+    else:
+        connection.execute(
+            "INSERT INTO run (pipeline, partition, topic, first, next) VALUES (?, ?, ?, ?, ?)",
+            (*place, topic, first, following),
+        )
