@@ -91,10 +91,13 @@ class AdwinConfig(_Base):
 
 
 class PageHinkleyConfig(_Base):
+    """`delta` and `threshold` count in units of the signal's reference spread. With the customary .005 and 50 a stable
+    normal signal alarms every 3,000 values (Siegmund's approximation); with .25 and 25 every 2 million."""
+
     enabled: bool = True
     min_instances: int = 30
-    delta: float = 0.005
-    threshold: float = 50.0
+    delta: float = 0.25
+    threshold: float = 25.0
     alpha: float = 0.9999
 
 

@@ -1,0 +1,127 @@
+"""The command line: `anchorwatch init | serve | replay | demo | check`.
+
+Standard output carries one JSON object (`replay`, `demo --once`) or what was asked for; everything else goes to
+standard error. Exit codes: 0 all right, 1 something failed, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["build_parser", "main"]
+
+_EPILOG = """exit codes: 0 all right; 1 something failed; 2 wrong usage or configuration.
+Every key of the configuration can be overridden: ANCHORWATCH__SECTION__KEY=value."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="anchorwatch",
+        description="Watches the predictions of a model in production and the labels that arrive later; says when, "
+        "where and how data or concept drifted; keeps adaptive learners running beside the model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"anchorwatch {metadata.version('anchorwatch')}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done, not only what goes wrong")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_init(commands)
+    _add_serve(commands)
+    _add_replay(commands)
+    _add_demo(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = commands.add_parser("init", help="read a sample of events and write a commented anchorwatch.toml")
+    init.add_argument("sample", type=Path, help="NDJSON in the wire format, CSV or Parquet (NDJSON and CSV also .gz)")
+    init.add_argument("--reference", type=Path, help="an earlier sample: columns that never repeat are marked too")
+    init.add_argument("-o", "--output", type=Path, help="where to write (default: standard output)")
+    init.add_argument("--force", action="store_true", help="overwrite the output file if it exists")
+    init.add_argument("--sample-n", type=int, default=5_000, metavar="N", help="events looked at (default 5000)")
+    _add_columns(init)
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    columns = parser.add_argument_group("columns of a table (CSV, Parquet)")
+    columns.add_argument("--monitor", help="name of the monitor (default: the file's name)")
+    columns.add_argument("--label", metavar="COLUMN", help="the true outcome")
+    columns.add_argument("--time", metavar="COLUMN", help="event time")
+    columns.add_argument("--prediction", metavar="COLUMN", help="what the producer's model said")
+    columns.add_argument("--id", metavar="COLUMN", help="unique ids (default: row numbers)")
+    columns.add_argument("--label-delay", type=int, default=0, metavar="N", help="labels come N predictions later")
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="run worker, HTTP API and web page, on Kafka or on the embedded log")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: anchorwatch.toml if there)")
+    _add_address(serve)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder for all files (default anchorwatch-data)")
+    parser.add_argument("--host", help="address to listen on (default: http.host, 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: http.port, 8000)")
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser("replay", help="fold recorded events; print one JSON summary on standard output")
+    replay.add_argument("files", type=Path, nargs="+", metavar="FILE", help="NDJSON in the wire format, CSV or Parquet")
+    replay.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: inferred from the events)")
+    replay.add_argument("--out", type=Path, metavar="DIR", help="write drifts.jsonl and rejects.jsonl here")
+    _add_columns(replay)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help="serve a real stream with a planted drift, or print its scorecard")
+    demo.add_argument("--once", action="store_true", help="fold the whole stream, print a scorecard as JSON, exit")
+    demo.add_argument("--events", type=int, metavar="N", help="only the first N events of the stream")
+    demo.add_argument("--speed", type=float, default=1_000.0, metavar="N", help="events a second when served")
+    demo.add_argument("--to-kafka", metavar="SERVERS", help="send the stream to Kafka instead of serving it")
+    demo.add_argument("--topic", default="anchorwatch.events", help="topic for --to-kafka")
+    _add_address(demo)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser("check", help="check the configuration and every connection that it names")
+    check.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: anchorwatch.toml if there)")
+    check.add_argument("--data-dir", type=Path, default=Path("anchorwatch-data"), metavar="DIR")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if options.verbose or options.command in ("serve", "demo") else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    from service.commands import run_command
+    from service.config_errors import ConfigurationError
+    from service.tables import InputError
+    from stream.errors import StreamError
+
+    try:
+        return run_command(options)
+    except (ConfigurationError, InputError) as error:
+        sys.stderr.write(f"anchorwatch: {error}\n")
+        return 2
+    except (StreamError, OSError) as error:
+        sys.stderr.write(f"anchorwatch: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("anchorwatch: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

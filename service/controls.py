@@ -1,0 +1,92 @@
+"""What each control event does to a monitor's fold; every one leaves an audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from service.episodes import Moment
+from stream.events import Control
+
+if TYPE_CHECKING:
+    from service.fold import MonitorFold
+
+__all__ = ["apply_control"]
+
+_DAY_MS = 86_400_000
+type Outputs = Iterator[tuple[str, dict[str, Any]]]
+
+
+def apply_control(fold: MonitorFold, control: Control, moment: Moment) -> Outputs:
+    """Carry out `control`; yields (kind, body) of what it causes. One that cannot be carried out says why."""
+    action = _ACTIONS[control.action]
+    refused = ""
+    try:
+        yield from action(fold, control.parameters, moment)
+    except (KeyError, TypeError, ValueError) as error:
+        refused = str(error)
+    if control.action == "tick" and not refused:
+        return
+    entry = {"monitor": fold.name, "action": control.action, "parameters": control.parameters, "event": moment.event}
+    yield "audit", entry | ({"refused": refused} if refused else {})
+
+
+def _accept_reference(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    for record in fold.episodes.accept(moment):
+        yield "drift", record
+    fold.signals.restart()
+    fold.errors.restart()
+    fold.committee.renew_probe()
+    fold.reference_from = fold.join.next_number
+
+
+def _promote(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    name = str(parameters["learner"])
+    if not fold.committee.promote(name):
+        known = ", ".join(fold.config.learners) or "none is configured"
+        raise ValueError(f"learner {name!r} is unknown or champion already; learners: {known}")
+    yield from ()
+
+
+def _roll_back(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    if not fold.committee.roll_back():
+        raise ValueError("nothing to roll back to: no promotion since the start or the last roll-back")
+    yield from ()
+
+
+def _planned_change(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    until_ms = int(parameters.get("until_ms", moment.time_ms + _DAY_MS))
+    if until_ms <= moment.time_ms:
+        raise ValueError(f"until_ms = {until_ms} is not after the event's time {moment.time_ms}")
+    fold.episodes.planned_until_ms = until_ms
+    yield from ()
+
+
+def _erase(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    number = fold.join.find(str(parameters["id"]))
+    fold.join.early.pop(str(parameters["id"]), None)
+    if number >= 0:
+        fold.join.row(number).features = []
+        fold.join.touch(number)
+    yield from ()
+
+
+def _configuration(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    fold.configuration = str(parameters["version"])
+    yield from ()
+
+
+def _noted(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    yield from ()
+
+
+_ACTIONS: dict[str, Callable[[MonitorFold, dict[str, Any], Moment], Outputs]] = {
+    "accept_reference": _accept_reference,
+    "configuration": _configuration,
+    "erase": _erase,
+    "planned_change": _planned_change,
+    "promote": _promote,
+    "quarantine": _noted,
+    "roll_back": _roll_back,
+    "tick": _noted,
+}

@@ -1,0 +1,125 @@
+"""Signals that labels bring: errors of the producer per version, of the frozen probe, of learners; label delay.
+
+Values are observed one by one as predictions mature; those that nothing reacts to are kept until the block ends
+and then go through their detectors at once, which gives the same alarms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from service.config import MonitorConfig
+from service.mean_signals import MeanSignals, Spoken
+
+__all__ = ["ErrorSignals", "Heard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An alarm with the event of the batch that it was raised at, and facts as of that event."""
+
+    event: int
+    spoken: Spoken
+    version: str
+    maturity: float | None
+    backfill: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    values: list[tuple[float, ...]] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
+    marks: list[tuple[int, float, bool]] = field(default_factory=list)
+
+
+class ErrorSignals:
+    """All signals of one monitor that come with labels, made when their first value comes.
+
+    Parameters
+    ----------
+    first_order : place of the first of them among the monitor's signals
+    """
+
+    def __init__(self, config: MonitorConfig, first_order: int) -> None:
+        self.config = config
+        self.signals: dict[str, MeanSignals] = {}
+        self._first_order = first_order
+        self._kinds: dict[str, str] = {}
+        self._waiting: dict[str, _Waiting] = {}
+
+    def _signal(self, name: str, kind: str) -> MeanSignals:
+        signal = self.signals.get(name)
+        if signal is None:
+            signal = self._make(name, kind, len(self.signals))
+            self.signals[name] = signal
+            self._kinds[name] = kind
+        return signal
+
+    def _make(self, name: str, kind: str, place: int) -> MeanSignals:
+        order = self._first_order + 2 * place
+        config = self.config
+        if name == "delay":
+            return MeanSignals((name,), kind, config.detectors, reference_n=config.labels.age_n, order=order)
+        if config.task == "classification":
+            return MeanSignals((name,), kind, config.detectors, bounds=(0.0, 1.0), order=order)
+        names = (name, name.replace("error:", "residual:", 1))
+        return MeanSignals(names, kind, config.detectors, reference_n=config.reference.n, order=order)
+
+    def hear(self, name: str, kind: str, values: tuple[float, ...], number: int, mark: tuple[int, float, bool]) -> None:
+        """Keep the values of prediction `number`; `mark` is (event of the batch, maturity, backfill)."""
+        waiting = self._waiting.get(name)
+        if waiting is None:
+            self._signal(name, kind)
+            waiting = self._waiting[name] = _Waiting()
+        waiting.values.append(values)
+        waiting.index.append(number)
+        waiting.marks.append(mark)
+
+    def hear_now(self, name: str, kind: str, values: tuple[float, ...], number: int) -> list[Spoken]:
+        """Let the detectors see the values at once, because something reacts to them."""
+        return self._signal(name, kind).update(np.array([values]), np.array([number], dtype=np.int64))
+
+    def flush(self) -> list[Heard]:
+        """Let the detectors see what was kept; returns the alarms with their events."""
+        heard: list[Heard] = []
+        for name, waiting in self._waiting.items():
+            if not waiting.index:
+                continue
+            spoken = self.signals[name].update(np.array(waiting.values), np.array(waiting.index, dtype=np.int64))
+            version = name.partition("@")[2]
+            for said in spoken:
+                event, maturity, backfill = waiting.marks[said.row]
+                heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
+        self._waiting = {name: _Waiting() for name in self._waiting}
+        return heard
+
+    def latest(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Newest (statistic, threshold) by signal and detector."""
+        merged: dict[str, dict[str, tuple[float, float]]] = {}
+        for signal in self.signals.values():
+            merged.update(signal.latest)
+        return merged
+
+    def kind(self, name: str) -> str:
+        """The kind of drift that the signal shows."""
+        return self._kinds[name]
+
+    def restart(self) -> None:
+        """Forget all signals: they begin anew with their next value."""
+        self.signals, self._kinds, self._waiting = {}, {}, {}
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint; nothing may be waiting."""
+        return {
+            "order": [[name, self._kinds[name]] for name in self.signals],
+            "signals": {name: signal.state() for name, signal in self.signals.items()},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave."""
+        self.restart()
+        for name, kind in state["order"]:
+            self._signal(name, kind).load(state["signals"][name])

@@ -1,0 +1,304 @@
+"""The monitor fold: (state, batch) -> (state', outputs), the one place where a monitor's state changes.
+
+Within one event: predict, join, score, detect, react, learn. There is no clock and no I/O here, and cutting the same
+events into other batches gives the same bits: columns whose alarms change nothing that a later event meets go
+through their detectors in blocks, everything that reacts goes event by event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.config import MonitorConfig, parse_duration_ms
+from service.controls import apply_control
+from service.episodes import Episodes, Moment
+from service.error_signals import ErrorSignals, Heard
+from service.learner_input import feature_names, feature_rows, present
+from service.members import Committee
+from service.scoreboard import Scoreboard
+from service.signals import FeatureSignals, PredictionColumns
+from service.watermark import Watermark
+from stream.columns import CONTROL, PREDICTION, MonitorBatch
+from stream.events import Reason
+from stream.join import LabelJoin, LabelResult, PendingPrediction
+
+__all__ = ["FoldOutput", "MonitorFold"]
+
+_LEARNED = (LabelResult.JOINED, LabelResult.LATE)
+_FIRST_ERROR_ORDER = 1 << 20
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOutput:
+    """Something that leaves after the commit. `kind`: drift, prediction, reject or audit; `offset` names the event."""
+
+    offset: int
+    kind: str
+    body: dict[str, Any]
+
+
+class MonitorFold:
+    """State of one monitor in one partition, and the fold over it."""
+
+    def __init__(self, name: str, config: MonitorConfig, *, pipeline: str = "anchorwatch") -> None:
+        self.name, self.config, self.pipeline = name, config, pipeline
+        self.classification = config.task == "classification"
+        labels = config.labels
+        on_timeout = labels.on_timeout["value"] if isinstance(labels.on_timeout, dict) else None
+        self.join = LabelJoin(
+            age_ms=None if labels.age is None else parse_duration_ms(labels.age),
+            age_n=labels.age_n,
+            timeout_ms=None if labels.timeout is None else parse_duration_ms(labels.timeout),
+            timeout_value=on_timeout,
+            correction_window=labels.correction_window,
+            max_pending=labels.max_pending,
+            max_early=labels.max_early,
+        )
+        self.watermark = Watermark(parse_duration_ms(config.max_skew))
+        self.signals = FeatureSignals(config)
+        self.errors = ErrorSignals(config, _FIRST_ERROR_ORDER)
+        self.committee = Committee(config)
+        self.scoreboard = Scoreboard(config)
+        self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
+        self.newest_label: str | float | None = None
+        self.newest_version = ""
+        self.unknown_features = 0
+        self.rejected: dict[str, int] = {}
+        self.configuration = ""
+        self.reference_from = 0
+        self.feature_names = feature_names(config.features)
+        self._offset = 0
+        self._outputs: list[FoldOutput] = []
+        self._heard: list[Heard] = []
+
+    def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
+        """Take a batch; returns its outputs in the order of events."""
+        self._outputs = []
+        controls = np.flatnonzero(batch.kind == CONTROL).tolist()
+        start = 0
+        for at in controls:
+            self._run(batch, start, at)
+            self._control(batch, at)
+            start = at + 1
+        self._run(batch, start, len(batch.kind))
+        self._outputs.sort(key=lambda output: output.offset)
+        return self._outputs
+
+    def _control(self, batch: MonitorBatch, at: int) -> None:
+        control = batch.control[int(batch.row[at])]
+        time_ms, offset = int(batch.time_ms[at]), int(batch.offset[at])
+        self._offset = offset
+        watermark = self.watermark.observe(time_ms)
+        moment = Moment(self.join.next_number, self.join.counts.labels, time_ms)
+        for kind, body in apply_control(self, control, moment):
+            self._outputs.append(FoldOutput(offset, kind, body))
+        self._mature(at, watermark)
+        self._speak(batch, {at: (moment.predictions, moment.labels)}, [])
+
+    def _run(self, batch: MonitorBatch, start: int, until: int) -> None:
+        """Events `start` to `until` of the batch, none of them a control."""
+        if start >= until:
+            return
+        accepted: list[tuple[int, int]] = []
+        counts: dict[int, tuple[int, int]] = {}
+        score, margin = np.full(len(batch.prediction), _NAN), np.full(len(batch.prediction), _NAN)
+        features = feature_rows(batch, self.config.features) if self.committee.learns else None
+        kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
+        observe, join = self.watermark.observe, self.join
+        offsets = batch.offset.tolist()
+        for at in range(start, until):
+            self._offset = offsets[at]
+            watermark = observe(times[at])
+            row = rows[at]
+            if kinds[at] == PREDICTION:
+                number = self._predict(batch, at, row, None if features is None else features[row])
+                if number < 0:
+                    continue
+                accepted.append((at, row))
+                score[row], margin[row] = self._confidence(join.row(number))
+                joined = join.take_early(number) if join.early else None
+            else:
+                joined = self._label(batch, at, row, times[at])
+            self._mature(at, watermark)
+            if joined is not None:
+                self._learn(*joined)
+            counts[at] = (join.next_number, join.counts.labels)
+        self._speak(batch, counts, self._columns(batch, accepted, score, margin))
+
+    def _predict(self, batch: MonitorBatch, at: int, row: int, features: list[Any] | None) -> int:
+        """Answer and keep one prediction; returns its number, or -1 when its id is known already."""
+        prediction_id = batch.ids[at]
+        if self.join.knows(prediction_id):
+            self.join.counts.duplicate_predictions += 1
+            self.reject(self._offset, Reason.DUPLICATE_ID, f"a prediction with id {prediction_id!r} is here")
+            return -1
+        x = {} if features is None else present(self.feature_names, features)
+        version = batch.model_version[row]
+        if version != self.newest_version:
+            self.newest_version = version
+        self.unknown_features += int(batch.unknown[row])
+        pending = PendingPrediction(
+            id=prediction_id, time_ms=int(batch.time_ms[at]), version=version, prediction=batch.prediction[row],
+            scores=batch.scores[row], no_change=self.newest_label, backfill=bool(batch.backfill[row]),
+            features=[] if features is None else features, answers=self.committee.answers(x),
+        )  # fmt: skip
+        number = self.join.add(pending)
+        if pending.prediction is None and self.committee.champion is not None:
+            self._serve(batch, at, number, pending)
+        return number
+
+    def _serve(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> None:
+        champion = str(self.committee.champion)
+        predicted, scores = pending.answers[champion]
+        body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": predicted, "scores": scores,
+                "model": champion, "generation": self.committee.members[champion].replacements}  # fmt: skip
+        self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body))
+
+    def _confidence(self, pending: PendingPrediction) -> tuple[float, float]:
+        """Score and margin of what was predicted: the producer's, else the champion's answer.
+
+        Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
+        """
+        predicted, scores = pending.prediction, pending.scores
+        if predicted is None and self.committee.champion in pending.answers:
+            predicted, scores = pending.answers[self.committee.champion]
+        if not self.classification:
+            return (_NAN if predicted is None else float(predicted)), _NAN
+        if not scores:
+            return _NAN, _NAN
+        if len(scores) == 2:
+            (name, first), (other, second) = scores.items()
+            return (first if name < other else second), abs(first - second)
+        ordered = sorted(scores.values(), reverse=True)
+        return ordered[0], ordered[0] - ordered[1] if len(ordered) > 1 else ordered[0]
+
+    def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> tuple[LabelResult, int] | None:
+        label = batch.label[row]
+        join = self.join
+        prediction_id = batch.ids[at]
+        number = join.find(prediction_id)
+        old = join.row(number).label if number >= 0 else None
+        result, number = join.label(prediction_id, time_ms, label)
+        if result is LabelResult.CORRECTION and number >= 0 and old is not None:
+            pending = join.row(number)
+            if pending.matured:
+                self.scoreboard.revise(pending, old)
+        if result in _LEARNED:
+            pending = join.row(number)
+            delay_s = max(0, time_ms - pending.time_ms) / 1000
+            self.errors.hear("delay", "quality", (delay_s,), number, (at, -1.0, pending.backfill))
+        self.newest_label = label
+        return (result, number) if number >= 0 else None
+
+    def _mature(self, at: int, watermark: int) -> None:
+        """Score what has come of age and let the error signals see it; react to alarms of concept."""
+        for number, row in self.join.due(watermark):
+            self.scoreboard.cover(row)
+            if number + 1 == self.reference_from + self.config.reference.n:
+                self.committee.freeze_probe()
+            if row.label is None:
+                continue
+            self.scoreboard.add(row)
+            self.join.touch(number)
+            self._errors(at, number, row)
+
+    def _errors(self, at: int, number: int, row: PendingPrediction) -> None:
+        counts = self.join.counts
+        mark = (at, (counts.matured - counts.unlabelled) / counts.matured, row.backfill)
+        if row.prediction is not None:
+            version = self.scoreboard.version(row.version)
+            name = f"error:producer@{version}" if version else "error:producer"
+            self.errors.hear(name, "performance", self._error(row.prediction, row.label), number, mark)
+        elif self.committee.champion in row.answers:
+            values = self._error(row.answers[self.committee.champion][0], row.label)
+            self.errors.hear("error:champion", "performance", values, number, mark)
+        if "probe" in row.answers:
+            self._concept(self._error(row.answers["probe"][0], row.label), number, mark)
+        if self.config.adaptation.watch == "own_error":
+            self._own_errors(row, number)
+
+    def _error(self, predicted: Any, label: Any) -> tuple[float, ...]:
+        if self.classification:
+            return (float(predicted != label),)
+        if predicted is None:
+            return (_NAN, _NAN)
+        residual = float(label) - float(predicted)
+        return (abs(residual), residual)
+
+    def _concept(self, values: tuple[float, ...], number: int, mark: tuple[int, float, bool]) -> None:
+        spoken = self.errors.hear_now("error:probe", "concept", values, number)
+        for said in spoken:
+            self._heard.append(Heard(mark[0], said, "", mark[1], mark[2]))
+        if self.config.adaptation.watch == "concept":
+            self._react([said.alarm.status for said in spoken], None)
+
+    def _own_errors(self, row: PendingPrediction, number: int) -> None:
+        for name, answer in row.answers.items():
+            if name in self.config.learners:
+                spoken = self.errors.hear_now(f"own:{name}", "concept", self._error(answer[0], row.label), number)
+                worse = [said.alarm.status for said in spoken if said.alarm.direction > 0]
+                self._react(worse, name)
+
+    def _react(self, statuses: list[int], only: str | None) -> None:
+        event = self.join.next_number
+        if 1 in statuses:
+            self.committee.warn(event)
+        if 2 in statuses:
+            self._audit(self.committee.adapt(event, only))
+
+    def _learn(self, result: LabelResult, number: int) -> None:
+        if result not in _LEARNED:
+            return
+        row = self.join.row(number)
+        if result is LabelResult.LATE:
+            self.scoreboard.add(row)
+            self.join.touch(number)
+        x = present(self.feature_names, row.features)
+        in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
+        assert row.label is not None
+        self.committee.learn(x, row.label, in_reference=in_reference)
+        self._audit(self.committee.settle(self.join.next_number))
+
+    def _audit(self, entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            self._outputs.append(FoldOutput(self._offset, "audit", {"monitor": self.name, **entry}))
+
+    def _columns(self, batch: MonitorBatch, accepted: list[tuple[int, int]], score: Any, margin: Any) -> list[Heard]:
+        if not accepted:
+            return []
+        rows = [row for _, row in accepted]
+        first = self.join.next_number - len(rows)
+        columns = PredictionColumns(
+            numbers=np.arange(first, first + len(rows), dtype=np.int64),
+            numeric=batch.numeric[rows],
+            categorical=[batch.categorical[row] for row in rows],
+            predicted=[batch.prediction[row] for row in rows],
+            score=score[rows],
+            margin=margin[rows],
+        )
+        heard = []
+        for said in self.signals.update(columns):
+            at, row = accepted[said.row]
+            heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
+        return heard
+
+    def _speak(self, batch: MonitorBatch, counts: dict[int, tuple[int, int]], heard: list[Heard]) -> None:
+        """Turn alarms into episodes, in the order of events and, within one event, of signals and detectors."""
+        heard = heard + self.errors.flush() + self._heard
+        self._heard = []
+        heard.sort(key=lambda h: (h.event, h.spoken.order))
+        for h in heard:
+            predictions, labels = counts[h.event]
+            moment = Moment(predictions, labels, int(batch.time_ms[h.event]), h.backfill)
+            self.episodes.forget_old(moment.event)
+            for record in self.episodes.take(h.spoken.alarm, moment, version=h.version, maturity=h.maturity):
+                self._outputs.append(FoldOutput(int(batch.offset[h.event]), "drift", record))
+
+    def reject(self, offset: int, reason: Reason, detail: str) -> None:
+        """Refuse an event that only the state can refuse."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        self._outputs.append(FoldOutput(offset, "reject", {"reason": str(reason), "detail": detail}))

@@ -1,0 +1,122 @@
+"""A fold's state as named components of canonical bytes, and its hash.
+
+Rows that wait for labels are chunks of their own, so that a commit writes only what changed. A component carries
+the fingerprint of its parameters: after a change of configuration it alone starts anew, and that is audited.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from service.fold import MonitorFold
+from service.state_codec import StateMismatchError, decode, encode, fingerprint
+
+__all__ = ["FoldState", "configuration_version"]
+
+_CHUNK = "pending/"
+_LEARNER = "learner/"
+
+
+class FoldState:
+    """Snapshots of one fold; remembers digests, so that unchanged components are not written again."""
+
+    def __init__(self, fold: MonitorFold) -> None:
+        self.fold = fold
+        self._digests: dict[str, bytes] = {}
+        config = fold.config
+        signals = (config.features, config.reference, config.detectors, config.seed, config.max_categories)
+        self._fingerprints = {
+            "signals": fingerprint(signals),
+            "errors": fingerprint((config.detectors, config.reference, config.task, config.labels.age_n)),
+            "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
+            "scores": fingerprint((config.metrics_window, config.max_classes, config.task)),
+        }
+
+    def changed(self) -> dict[str, bytes | None]:
+        """Components that differ from the last call's; None: the component is gone."""
+        written: dict[str, bytes | None] = {}
+        for chunk, data in self.fold.join.dirty_chunks().items():
+            self._note(written, f"{_CHUNK}{chunk:012d}", data)
+        for name, tree in self._trees().items():
+            self._note(written, name, encode(tree, self._fingerprints.get(name, b"\0" * 8)))
+        for name, data in self.fold.committee.learner_states().items():
+            self._note(written, _LEARNER + name, data)
+        return written
+
+    def _note(self, written: dict[str, bytes | None], name: str, data: bytes | None) -> None:
+        if data is None:
+            if self._digests.pop(name, None) is not None:
+                written[name] = None
+            return
+        digest = hashlib.sha256(data).digest()
+        if self._digests.get(name) != digest:
+            self._digests[name] = digest
+            written[name] = data
+
+    def sha256(self) -> str:
+        """The hash of all components as of the last `changed`."""
+        whole = hashlib.sha256()
+        for name in sorted(self._digests):
+            whole.update(name.encode() + b"\0" + self._digests[name])
+        return whole.hexdigest()
+
+    def _trees(self) -> dict[str, Any]:
+        fold = self.fold
+        return {
+            "core": {
+                "join": fold.join.state(),
+                "watermark": fold.watermark.state(),
+                "newest_label": fold.newest_label,
+                "newest_version": fold.newest_version,
+                "unknown_features": fold.unknown_features,
+                "rejected": fold.rejected,
+                "configuration": fold.configuration,
+                "reference_from": fold.reference_from,
+            },
+            "committee": fold.committee.state() | {"policies": fold.committee.policy_states()},
+            "episodes": fold.episodes.state(),
+            "errors": fold.errors.state(),
+            "scores": fold.scoreboard.state(),
+            "signals": fold.signals.state(),
+        }
+
+    def load(self, components: Mapping[str, bytes]) -> list[str]:
+        """Restore a fresh fold; returns the names of components that had to start anew."""
+        if "core" not in components:
+            return []
+        fold = self.fold
+        core = decode(components["core"])
+        chunks = {int(name.removeprefix(_CHUNK)): d for name, d in components.items() if name.startswith(_CHUNK)}
+        fold.join.load(core["join"], chunks)
+        fold.watermark.load(core["watermark"])
+        for name in ("newest_label", "newest_version", "unknown_features", "configuration", "reference_from"):
+            setattr(fold, name, core[name])
+        fold.rejected = dict(core["rejected"])
+        fold.episodes.load(decode(components["episodes"]))
+        anew = [name for name in ("signals", "errors", "scores", "committee") if not self._load_part(name, components)]
+        self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
+        return anew
+
+    def _load_part(self, name: str, components: Mapping[str, bytes]) -> bool:
+        fold = self.fold
+        try:
+            tree = decode(components[name], self._fingerprints[name])
+        except StateMismatchError:
+            return False
+        if name == "committee":
+            learners = {n.removeprefix(_LEARNER): d for n, d in components.items() if n.startswith(_LEARNER)}
+            fold.committee.load(tree, learners, tree["policies"])
+        elif name == "scores":
+            fold.scoreboard.load(tree)
+        else:
+            getattr(fold, name).load(tree)
+        return True
+
+
+def configuration_version(config: Any) -> str:
+    """A short name for a configuration: the same for equal ones."""
+    return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()[:12]

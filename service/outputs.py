@@ -1,0 +1,68 @@
+"""From what a commit lets out to outbox rows, and from rows to messages.
+
+Drift records and alerts are rows of their own; predictions and dead letters are packed, one row a commit and
+destination. The id of a row names its content, so that a repeat after a crash carries the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from service.config import Config, WebhookConfig
+from service.partition import Commit
+from stream.dead_letters import dead_letter_body
+from stream.store import OutboxRow, StoredRow
+from stream.transport import Outgoing
+
+__all__ = ["messages_of", "outbox_rows"]
+
+_encode = msgspec.json.encode
+
+
+def outbox_rows(commit: Commit, config: Config, now_ms: int) -> list[OutboxRow]:
+    """Rows in the order of events: drifts and alerts, then one pack of predictions and one of dead letters."""
+    kafka = config.transport.kafka
+    rows: list[OutboxRow] = []
+    predictions: list[bytes] = []
+    for output in commit.outputs:
+        if output.kind == "prediction":
+            predictions.append(_encode(output.body))
+        elif output.kind == "drift":
+            rows.append(_row("drift", f"topic:{kafka.drift_topic}", _encode(output.body), now_ms, output.body["id"]))
+            rows += _alerts(output.body, config.webhooks, now_ms)
+    if predictions:
+        rows.append(_row("predictions", f"topic:{kafka.predictions_topic}", b"\n".join(predictions), now_ms))
+    letters = [dead_letter_body(reject) for reject in commit.rejects]
+    if letters:
+        rows.append(_row("dead_letters", f"topic:{kafka.dead_letter_topic}", b"\n".join(letters), now_ms))
+    return rows
+
+
+def _row(kind: str, destination: str, body: bytes, now_ms: int, row_id: str = "") -> OutboxRow:
+    return OutboxRow(row_id or hashlib.sha256(body).hexdigest()[:32], kind, destination, body, now_ms)
+
+
+def _alerts(record: dict[str, Any], webhooks: dict[str, WebhookConfig], now_ms: int) -> Iterable[OutboxRow]:
+    notification = record.get("notification")
+    if notification is None:
+        return
+    payload = _encode({"type": f"incident.{notification}", "timestamp": record["time"], "data": record})
+    for name, webhook in webhooks.items():
+        if record["status"] in webhook.statuses and record["severity"] in webhook.severities:
+            yield _row("alert", f"webhook:{name}", payload, now_ms, record["id"])
+
+
+def messages_of(row: StoredRow) -> list[Outgoing]:
+    """The messages of a row for a topic; a pack has one a line."""
+    lines = [row.row.body] if row.row.kind == "drift" else row.row.body.split(b"\n")
+    messages = []
+    for number, line in enumerate(lines):
+        content = msgspec.json.decode(line)
+        key = content.get("monitor")
+        identity = row.row.id if row.row.kind == "drift" else f"{row.row.id}-{number}"
+        messages.append(Outgoing(None if key is None else key.encode(), line, (("id", identity.encode()),)))
+    return messages

@@ -1,0 +1,111 @@
+"""Who was right: prequential scores of the producer per version, of every member, and of the last label.
+
+A prediction is scored when it matures, against the answers as made; a correction or a late label re-scores it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learners.prequential import ClassificationScore, RegressionScore
+from service.config import MonitorConfig
+from stream.join import PendingPrediction
+
+__all__ = ["Scoreboard"]
+
+_OTHER = "other"
+
+
+class Scoreboard:
+    """Scores by name: `producer:VERSION`, the names of members, `no_change`."""
+
+    def __init__(self, config: MonitorConfig) -> None:
+        self.config = config
+        self.classification = config.task == "classification"
+        self.scores: dict[str, Any] = {}
+        self.versions: list[str] = []
+        self.coverage: dict[str, list[int]] = {}
+
+    def version(self, version: str) -> str:
+        """The name under which a producer's version is kept; beyond `max_versions` they share one."""
+        if version not in self.versions:
+            if len(self.versions) >= self.config.max_versions:
+                return _OTHER
+            self.versions.append(version)
+        return version
+
+    def _score(self, name: str) -> Any:
+        score = self.scores.get(name)
+        if score is None:
+            if self.classification:
+                score = ClassificationScore(self.config.metrics_window, self.config.max_classes)
+            else:
+                score = RegressionScore(self.config.metrics_window)
+            self.scores[name] = score
+        return score
+
+    def _answers(self, row: PendingPrediction) -> list[tuple[str, Any, Any]]:
+        answers: list[tuple[str, Any, Any]] = [(name, a[0], a[1]) for name, a in row.answers.items()]
+        if row.prediction is not None:
+            answers.append((f"producer:{self.version(row.version)}", row.prediction, row.scores))
+        answers.append(("no_change", row.no_change, None))
+        return answers
+
+    def cover(self, row: PendingPrediction) -> None:
+        """Count a prediction that matured, by the class that was predicted."""
+        if not self.classification:
+            predicted = "all"
+        else:
+            predicted = str(row.prediction if row.prediction is not None else next(
+                (a[0] for a in row.answers.values() if a[0] is not None), "none"))  # fmt: skip
+        if predicted not in self.coverage and len(self.coverage) >= self.config.max_classes:
+            predicted = _OTHER
+        counts = self.coverage.setdefault(predicted, [0, 0])
+        counts[0] += 1
+        counts[1] += row.label is not None
+
+    def add(self, row: PendingPrediction) -> None:
+        """Score a prediction that has a label; the tickets are kept in the row."""
+        label = row.label
+        for name, predicted, scores in self._answers(row):
+            if self.classification:
+                probability = None if scores is None else scores.get(label, 0.0)
+                row.tickets[name] = self._score(name).add(label, predicted, probability, row.no_change)
+            else:
+                row.tickets[name] = self._score(name).add(label, predicted, row.no_change)
+
+    def revise(self, row: PendingPrediction, old: str | float) -> None:
+        """Score a prediction again after a correction of its label `old`."""
+        for name, predicted, scores in self._answers(row):
+            ticket = row.tickets.get(name)
+            if ticket is None:
+                continue
+            if self.classification:
+                before = None if scores is None else scores.get(str(old), 0.0)
+                after = None if scores is None else scores.get(str(row.label), 0.0)
+                self._score(name).revise(
+                    ticket, old, row.label, predicted=predicted, old_probability=before, new_probability=after,
+                    no_change=row.no_change,
+                )  # fmt: skip
+            else:
+                self._score(name).revise(ticket, old, row.label, predicted=predicted, no_change=row.no_change)
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """All figures by name, over everything, with those of the sliding window under `window`."""
+        return {name: score.summary() | {"window": score.window_summary()} for name, score in self.scores.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint."""
+        return {
+            "names": list(self.scores),
+            "scores": {name: score.state() for name, score in self.scores.items()},
+            "versions": self.versions,
+            "coverage": self.coverage,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave."""
+        kind: Any = ClassificationScore if self.classification else RegressionScore
+        self.scores = {name: kind.from_state(state["scores"][name]) for name in state["names"]}
+        self.versions = list(state["versions"])
+        self.coverage = {name: list(counts) for name, counts in state["coverage"].items()}

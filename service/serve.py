@@ -1,0 +1,186 @@
+"""`anchorwatch serve`: worker, HTTP and page in one process; SIGTERM drains, commits and ends it.
+
+The web server answers as soon as it listens; `/readyz` says what is still missing (kernels, partitions, broker,
+store). All files of the service lie in its data folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.config import Config
+from service.ingest import Ingest
+
+if TYPE_CHECKING:
+    from service.worker import Worker
+    from stream.transport import Transport
+
+__all__ = ["Service", "prepare_environment", "run_service"]
+
+log = logging.getLogger("anchorwatch.serve")
+
+_DRAIN_S = 30.0
+_SENDER_STOP_S = 5.0
+
+
+def prepare_environment(data_dir: Path) -> None:
+    """Give numba a writable cache if the packages' own folder is read-only. Must run before numba is imported."""
+    own = Path(__file__).resolve().parent.parent / "detectors"
+    if "NUMBA_CACHE_DIR" not in os.environ and not os.access(own, os.W_OK):
+        os.environ["NUMBA_CACHE_DIR"] = str(data_dir.resolve() / "numba-cache")
+
+
+@dataclass
+class Service:
+    """What HTTP sees of a running service: the read view, the log to append to, the committed champions."""
+
+    settings: Config
+    transport: Transport
+    worker: Worker
+    intake: Ingest
+    warm: bool = False
+
+    def view(self) -> Mapping[str, Any]:
+        """The read view as of the last commit."""
+        return self.worker.view
+
+    def ready(self) -> tuple[bool, Mapping[str, str]]:
+        """Verdict, and per part `ok` or what is missing."""
+        _, parts = self.worker.ready()
+        parts["kernels"] = "ok" if self.warm else "compiling or loading; the first start after an installation is slow"
+        return all(part == "ok" for part in parts.values()), parts
+
+    def ingest(self) -> Ingest:
+        """Where events are appended."""
+        return self.intake
+
+    def predict(self, monitor: str, features: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer by the last committed champion; touches no state of the fold.
+
+        Raises
+        ------
+        KeyError : no such monitor
+        LookupError : it has no champion, or none is committed yet
+        """
+        from service.answering import answer
+
+        return answer(self.settings, self.worker.champions, monitor, features)
+
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.settings
+
+    def webhook_status(self) -> Mapping[str, Any]:
+        """Per endpoint what was sent and what failed."""
+        return self.worker.sender.status()
+
+
+def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[[], None]]:
+    """The transport that the configuration names, and what closes the log under it."""
+    if config.transport.kind == "kafka":
+        from stream.kafka_transport import KafkaTransport
+
+        kafka = config.transport.kafka
+        transport = KafkaTransport(
+            kafka.bootstrap_servers,
+            kafka.topic,
+            kafka.group,
+            security_protocol=kafka.security_protocol,
+            sasl_mechanism=kafka.sasl_mechanism,
+            sasl_username=kafka.sasl_username,
+            sasl_password=kafka.sasl_password,
+            ssl_cafile=kafka.ssl_cafile,
+        )
+        return transport, lambda: None
+    from stream.embedded_log import EmbeddedLog
+    from stream.embedded_transport import EmbeddedTransport
+
+    embedded = config.transport.embedded
+    event_log = EmbeddedLog(data_dir / "log", segment_bytes=embedded.segment_bytes)
+    topic = config.transport.kafka.topic
+    return EmbeddedTransport(event_log, topic, partitions=embedded.partitions), event_log.close
+
+
+def build_service(config: Config, data_dir: Path) -> tuple[Service, Callable[[], None]]:
+    """Open every part; returns the service and what closes the parts that the worker does not."""
+    from service.webhooks import WebhookSender
+    from service.worker import Worker
+    from stream.codec import Decoder
+    from stream.sqlite_store import SQLiteStore
+
+    data_dir.mkdir(parents=True, exist_ok=True)
+    transport, close_log = open_transport(config, data_dir)
+    store = SQLiteStore(data_dir / "checkpoints.sqlite")
+    sender = WebhookSender(config.webhooks)
+    worker = Worker(config, transport, store, sender)
+    decoder = Decoder(
+        config.schemas(), hash_key=config.pipeline.hash_key.encode(), max_bytes=config.dead_letters.max_bytes
+    )
+    intake = Ingest(decoder, transport, max_item_bytes=config.dead_letters.max_bytes)
+    service = Service(config, transport, worker, intake)
+
+    def close() -> None:
+        sender.stop(_SENDER_STOP_S)
+        store.close()
+        close_log()
+
+    return service, close
+
+
+def run_service(
+    config: Config,
+    data_dir: Path,
+    host: str,
+    port: int,
+    *,
+    beside: Callable[[Service, threading.Event], None] | None = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. `beside` runs in a thread of its own, for the demo."""
+    import uvicorn
+
+    from service.api import create_app
+
+    service, close = build_service(config, data_dir)
+    worker = service.worker
+    threads = [threading.Thread(target=_work, args=(service,), name="worker")]
+    if beside is not None:
+        threads.append(threading.Thread(target=beside, args=(service, worker.stop), name="feeder", daemon=True))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(service), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    )
+    for thread in threads:
+        thread.start()
+    watch = threading.Thread(target=_end_with_worker, args=(worker, threads[0], server), daemon=True)
+    watch.start()
+    log.info("serving at http://%s:%d, data in %s", host, port, data_dir)
+    try:
+        server.run()
+    finally:
+        worker.stop.set()
+        threads[0].join(_DRAIN_S)
+        close()
+    log.info("stopped; everything folded is committed" if worker.fatal is None else "stopped by an error")
+    return 0 if worker.fatal is None and server.started else 1
+
+
+def _work(service: Service) -> None:
+    """Compile or load the kernels first, so that the first event is as fast as the thousandth; then work."""
+    from service.warm import warm
+
+    log.info("loading kernels (compiled once, then cached)")
+    warm()
+    service.warm = True
+    service.worker.sender.start()
+    service.worker.run()
+
+
+def _end_with_worker(worker: Worker, thread: threading.Thread, server: Any) -> None:
+    thread.join()
+    if worker.fatal is not None:
+        server.should_exit = True

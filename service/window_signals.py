@@ -1,0 +1,202 @@
+"""Signals whose sliding window is compared with a reference: each feature and score (KS, CvM), all jointly (energy).
+
+Two kinds of reference: *fixed* (the first predictions) and *trailing* (the predictions some way before the
+window, renewed at fixed counts). Columns that share a kind and a least effect share one bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.effective import effective_n
+from detectors.energy import EnergyBank
+from detectors.rank_tests import RankBank
+from detectors.trailing import TrailingRankBank
+from service.config import DetectorsConfig, ReferenceConfig
+from service.episodes import Alarm
+from service.mean_signals import Spoken
+
+__all__ = ["JointSignal", "RankSignals"]
+
+_RANK_DETECTORS = ("ks", "cvm")
+_PLACES = {"ks": 2, "cvm": 3, "energy": 0}
+_MANY_SUSPECTS = 5
+
+
+class RankSignals:
+    """KS and CvM over columns that share a reference mode and a least effect.
+
+    `columns` are places among the monitor's signals; `reference` is [n, F], NaN = missing.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        kinds: tuple[str, ...],
+        columns: tuple[int, ...],
+        *,
+        config: DetectorsConfig,
+        reference: ReferenceConfig,
+        mode: str,
+        min_effect: float | None,
+        enabled: dict[str, tuple[str, ...]],
+    ) -> None:
+        self.names, self.kinds, self.columns = names, kinds, columns
+        self.config, self.reference, self.mode = config, reference, mode
+        self.min_effect = min_effect
+        self.latest: dict[str, dict[str, tuple[float, float]]] = {}
+        self.row_effects: NDArray[np.float64] | None = None
+        self._enabled = enabled
+        self._n_effective: NDArray[np.float64] = np.full(len(names), np.nan)
+        self._bank: Any = None
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        ks, cvm = self.config.ks, self.config.cvm
+        return {
+            "tests": tuple(name for name in _RANK_DETECTORS if getattr(self.config, name).enabled),
+            "test_every": ks.test_every,
+            "alpha": min(ks.alpha, cvm.alpha),
+            "min_effect": ks.min_effect if self.min_effect is None else self.min_effect,
+        }
+
+    def start(self, reference: NDArray[np.float64], index: NDArray[np.int64]) -> None:
+        """Begin to watch, once the first `n` rows [n, F] are there."""
+        if self.mode == "trailing":
+            self._bank = TrailingRankBank(
+                len(self.names), reference_n=self.reference.n, gap_n=self.reference.gap,
+                window_n=self.reference.window, step_n=self.reference.step, **self._parameters,
+            )  # fmt: skip
+            self._bank.update_many(reference, index)
+            return
+        columns = [column[~np.isnan(column)] for column in reference.T]
+        self._n_effective = np.array([effective_n(column) if len(column) > 1 else 1.0 for column in columns])
+        share = np.array([n / max(1, len(c)) for n, c in zip(self._n_effective, columns, strict=True)])
+        self._bank = RankBank(columns, self.reference.window, n_effective=share, **self._parameters)
+
+    def update(self, values: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
+        """Take a block [n, F]; rows of the alarms are counted from `start`."""
+        result = self._bank.update_many(values, index)
+        self.row_effects = result.ks.statistic
+        spoken: list[Spoken] = []
+        for detector in _RANK_DETECTORS:
+            part = getattr(result, detector)
+            if part is None:
+                continue
+            self._note(detector, part)
+            spoken += [
+                self._speak(alarm, detector, start) for alarm in part.alarms if self._runs(alarm.signal, detector)
+            ]
+        return spoken
+
+    def _runs(self, signal: int, detector: str) -> bool:
+        name = self.names[signal]
+        return name not in self._enabled or detector in self._enabled[name]
+
+    def _note(self, detector: str, part: Any) -> None:
+        if not len(part.statistic):
+            return
+        for column, name in enumerate(self.names):
+            if self._runs(column, detector):
+                pair = (float(part.statistic[-1, column]), float(part.threshold[-1, column]))
+                self.latest.setdefault(name, {})[detector] = pair
+
+    def _speak(self, alarm: Any, detector: str, start: int) -> Spoken:
+        n_effective = self._n_effective[alarm.signal]
+        facts = {
+            "n_effective": None if np.isnan(n_effective) else int(n_effective),
+            "window": self._window(alarm),
+        }
+        return Spoken(
+            start + alarm.row,
+            (self.columns[alarm.signal], _PLACES[detector]),
+            _alarm(alarm, self.names[alarm.signal], self.kinds[alarm.signal], detector, facts),
+        )
+
+    def _window(self, alarm: Any) -> dict[str, list[int]]:
+        low, high = int(alarm.onset_low), int(alarm.onset_high)
+        n, gap = self.reference.n, self.reference.gap
+        before = [max(0, low - gap - n), max(0, low - gap)] if self.mode == "trailing" else [0, n]
+        return {"reference": before, "current": [low, high]}
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint."""
+        return {"bank": None if self._bank is None else self._bank.state(), "n_effective": self._n_effective}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave."""
+        self._n_effective = state["n_effective"]
+        if state["bank"] is not None:
+            kind = TrailingRankBank if self.mode == "trailing" else RankBank
+            self._bank = kind.from_state(state["bank"])
+
+
+class JointSignal:
+    """Energy distance of all features jointly, on rows that `JointEncoder` has scaled and filled."""
+
+    def __init__(self, config: DetectorsConfig, reference: ReferenceConfig, *, order: int, seed: int) -> None:
+        self.config, self.reference, self.order, self.seed = config, reference, order, seed
+        self.latest: dict[str, dict[str, tuple[float, float]]] = {}
+        self._bank: EnergyBank | None = None
+        self._n_effective = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a reference."""
+        return self._bank is not None
+
+    def start(self, reference: NDArray[np.float64]) -> None:
+        """Begin to watch against the encoded reference [n, d]."""
+        part = self.config.energy
+        rows = reference if part.reference is None else reference[-part.reference :]
+        self._n_effective = int(min((effective_n(column) for column in rows.T), default=1))
+        self._bank = EnergyBank(
+            rows, part.window or self.reference.window, test_every=part.test_every, alpha=part.alpha,
+            min_effect=part.min_effect, seed=self.seed,
+        )  # fmt: skip
+
+    def update(self, rows: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
+        """Take a block of encoded rows [n, d]."""
+        assert self._bank is not None
+        result = self._bank.update_many(rows, index)
+        if len(result.statistic):
+            pair = (float(result.statistic[-1, 0]), float(result.threshold[-1, 0]))
+            self.latest["joint"] = {"energy": pair}
+        facts: dict[str, Any] = {"n_effective": self._n_effective}
+        return [
+            Spoken(
+                start + alarm.row,
+                (self.order, _PLACES["energy"]),
+                _alarm(alarm, "joint", "data", "energy", facts | {"window": {
+                    "reference": [0, self.reference.n], "current": [int(alarm.onset_low), int(alarm.onset_high)]}}),
+            )
+            for alarm in result.alarms
+        ]  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint."""
+        return {"bank": None if self._bank is None else self._bank.state(), "n_effective": self._n_effective}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` gave."""
+        self._n_effective = state["n_effective"]
+        self._bank = None if state["bank"] is None else EnergyBank.from_state(state["bank"])
+
+
+def suspects(names: Iterable[str], effects: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Features ranked by the effect that they show now; a look after the fact, so no claim of evidence."""
+    known = [(name, float(e)) for name, e in zip(names, effects, strict=True) if not np.isnan(e)]
+    known.sort(key=lambda pair: (-pair[1], pair[0]))
+    return [{"feature": name.removeprefix("feature:"), "score": score} for name, score in known[:_MANY_SUSPECTS]]
+
+
+def _alarm(alarm: Any, name: str, kind: str, detector: str, facts: dict[str, Any]) -> Alarm:
+    return Alarm(
+        signal=name, kind=kind, detector=detector, status=alarm.status, direction=alarm.direction,
+        statistic=alarm.statistic, threshold=alarm.threshold, effect=alarm.effect, onset=alarm.onset,
+        onset_low=alarm.onset_low, onset_high=alarm.onset_high, n=alarm.n, level=True, facts=facts,
+    )  # fmt: skip

@@ -1,0 +1,248 @@
+"""The worker: poll, fold, commit, publish; the one thread that owns the store, the transport and every fold.
+
+The steps of a commit are numbered as in `docs/architecture.md`: 1 state and positions and outbox go into the store in
+one transaction, 2 the outbox is published, 3 published rows are marked, 4 the read view is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from service.config import Config, parse_duration_ms
+from service.fold_state import configuration_version
+from service.outputs import messages_of, outbox_rows
+from service.owned import OwnedPartition
+from service.progress import Progress
+from service.view import MonitorHistory
+from service.view_assembly import assemble_view
+from service.webhooks import Attempt, WebhookSender
+from stream.errors import FencedError, UnavailableError
+from stream.store import CheckpointStore, StoredRow
+from stream.transport import Transport
+
+__all__ = ["Worker"]
+
+log = logging.getLogger("anchorwatch.worker")
+
+_POLL_S = 0.1
+_POLL_MESSAGES = 2_000
+_RETRY_S = 1.0
+_OUTBOX_BATCH = 500
+_TICK_AFTER_S = 60.0
+
+
+class Worker:
+    """Runs until `stop` is set; then drains: folds what was polled, commits, publishes what can be published.
+
+    Parameters
+    ----------
+    transport, store, sender : opened parts; the worker starts and closes the transport, the caller the others
+    clock_s : wall clock, for commit intervals and due times only
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        transport: Transport,
+        store: CheckpointStore,
+        sender: WebhookSender,
+        *,
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.config, self.transport, self.store, self.sender = config, transport, store, sender
+        self.stop = threading.Event()
+        self.refresh = threading.Event()
+        self.problems: dict[str, str] = {"partitions": "not owned yet", "store": "ok", "broker": "ok"}
+        self.view: Mapping[str, Any] = {}
+        self.champions: dict[str, tuple[str, bytes]] = {}
+        self.owned: dict[int, OwnedPartition] = {}
+        self.histories: dict[str, MonitorHistory] = {}
+        self.fatal: BaseException | None = None
+        self._clock_s = clock_s
+        self._interval_s = parse_duration_ms(config.commit.interval) / 1000
+        self._generation = -1
+        self._last_commit_s = clock_s()
+        self._progress = Progress.from_environment()
+        self.started_ms = int(clock_s() * 1000)
+        self.commits = 0
+        self.commit_seconds = 0.0
+        self.outbox: dict[str, int] = {}
+        self.drifts: list[dict[str, Any]] = []
+        self.rejects: list[dict[str, Any]] = []
+        self.configuration = configuration_version(config)
+        self._rate: list[tuple[float, int]] = []
+
+    def run(self) -> None:
+        """Work until `stop`; an error that cannot be mended by waiting ends the run and stands in `fatal`."""
+        try:
+            self.transport.start()
+            self.publish_view()
+            while not self.stop.is_set():
+                self._patiently(self._turn)
+            self._patiently(self._drain)
+        except BaseException as error:  # the thread's last word: `serve` exits non-zero with it
+            self.fatal = error
+            self.problems["worker"] = f"{type(error).__name__}: {error}"
+            log.error("worker stopped", exc_info=error)
+        finally:
+            self.transport.close()
+
+    def _patiently(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except UnavailableError as error:
+            part = "store" if "Store" in type(error).__name__ else "broker"
+            self.problems[part] = str(error)
+            log.warning("%s away, retrying: %s", part, error)
+            self.stop.wait(_RETRY_S)
+        else:
+            self.problems["store"] = self.problems["broker"] = "ok"
+
+    def _turn(self) -> None:
+        if any(owned.pending_commit is not None for owned in self.owned.values()):
+            self._commit_all()
+        messages = self.transport.poll(_POLL_S, _POLL_MESSAGES)
+        self._follow_assignment()
+        by_partition: dict[int, list[Any]] = {}
+        for message in messages:
+            by_partition.setdefault(message.partition, []).append(message)
+        for partition, polled in by_partition.items():
+            if partition in self.owned:
+                self.owned[partition].fold(polled)
+        self._progress.folded(self.owned)
+        if self._commit_is_due():
+            self._commit_all()
+        self._dispatch()
+        if self.refresh.is_set():
+            self.refresh.clear()
+            self.publish_view()
+
+    def _follow_assignment(self) -> None:
+        """Claim what is newly ours and drop what is no longer, once membership stands still after a poll."""
+        if self.transport.generation() != self._generation:
+            self._generation = self.transport.generation()
+            return
+        assigned = self.transport.assignment()
+        for partition in [p for p in self.owned if p not in assigned]:
+            del self.owned[partition]
+        for partition in sorted(assigned - set(self.owned)):
+            claimed = OwnedPartition.claim(self.config, self.store, self.transport, partition)
+            self.transport.seek(partition, claimed.fold_state.position)
+            self.owned[partition] = claimed
+            log.info("partition %d: owned from offset %d", partition, claimed.fold_state.position)
+            self.publish_view()
+        if assigned:
+            self.problems["partitions"] = "ok"
+
+    def _commit_is_due(self) -> bool:
+        uncommitted = sum(owned.fold_state.uncommitted for owned in self.owned.values())
+        if uncommitted >= self.config.commit.events:
+            return True
+        return uncommitted > 0 and self._clock_s() - self._last_commit_s >= self._interval_s
+
+    def _commit_all(self) -> None:
+        started = time.perf_counter()
+        for partition, owned in list(self.owned.items()):
+            if not owned.fold_state.uncommitted and owned.pending_commit is None:
+                continue
+            try:
+                commit = owned.commit(self.store, outbox_rows, int(self._clock_s() * 1000))
+            except FencedError:
+                log.warning("partition %d: another owner has it; released", partition)
+                del self.owned[partition]
+                continue
+            self._remember(commit)
+            self.transport.show_position(partition, commit.position)
+        self._last_commit_s = self._clock_s()
+        self.commits += 1
+        self.commit_seconds = time.perf_counter() - started
+        self._progress.committed(self.owned)
+        self.publish_view()
+
+    def _remember(self, commit: Any) -> None:
+        now_ms = int(self._clock_s() * 1000)
+        for output in commit.outputs:
+            if output.kind == "drift":
+                self.drifts.insert(0, output.body)
+        del self.drifts[1_000:]
+        for reject in commit.rejects:
+            self.rejects.insert(0, {
+                "topic": reject.topic, "partition": reject.partition, "offset": reject.offset,
+                "reason": str(reject.reason), "detail": reject.detail, "monitor": reject.monitor, "time_ms": now_ms,
+            })  # fmt: skip
+        del self.rejects[200:]
+
+    def _dispatch(self) -> None:
+        """Publish what is due and note what became of it."""
+        outcomes = self.sender.outcomes()
+        for partition in self.owned:
+            pipeline = self.config.pipeline.name
+            rows = self.store.outbox_due(pipeline, partition, int(self._clock_s() * 1000), _OUTBOX_BATCH)
+            topics = [row for row in rows if row.row.destination.startswith("topic:")]
+            self._progress.unsent(len(rows))
+            done = self._publish(topics)
+            for row in rows:
+                if row.row.destination.startswith("webhook:"):
+                    self.sender.offer(_attempt(row, partition))
+            done += [o.seq for o in outcomes if o.status in ("done", "disabled", "rejected")]
+            retry = [(o.seq, o.tries, o.due_ms) for o in outcomes if o.status == "retry"]
+            if done or retry:
+                self.store.mark(pipeline, partition, done=done, retry=retry)
+                self._progress.unsent(len(rows) - len(done))
+
+    def _publish(self, rows: list[StoredRow]) -> list[int]:
+        by_topic: dict[str, list[StoredRow]] = {}
+        for row in rows:
+            by_topic.setdefault(row.row.destination.removeprefix("topic:"), []).append(row)
+        done: list[int] = []
+        for topic, group in by_topic.items():
+            self.transport.publish(topic, [message for row in group for message in messages_of(row)])
+            done += [row.seq for row in group]
+        return done
+
+    def _drain(self) -> None:
+        self._commit_all()
+        self._dispatch()
+
+    def publish_view(self) -> None:
+        """Replace the read view by the state as of now, which is a committed one."""
+        self.view = assemble_view(self)
+        for owned in self.owned.values():
+            for name, fold in owned.fold_state.folds.items():
+                if fold.committee.champion is not None:
+                    snapshot = owned.snapshot(name, f"learner/{fold.committee.champion}")
+                    if snapshot is not None:
+                        self.champions[name] = (fold.committee.champion, snapshot)
+
+    def rate(self, total: int) -> float:
+        """Messages per second over the last commits."""
+        now_s = self._clock_s()
+        self._rate = [*self._rate[-9:], (now_s, total)]
+        then_s, before = self._rate[0]
+        span_s = now_s - then_s
+        return (total - before) / span_s if span_s > 0 else 0.0
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """Whether everything that serving needs is there, and per part `ok` or why not."""
+        problems = dict(self.problems)
+        return all(value == "ok" for value in problems.values()), problems
+
+
+def _attempt(row: StoredRow, partition: int) -> Attempt:
+    return Attempt(
+        seq=row.seq, endpoint=row.row.destination.removeprefix("webhook:"), id=row.row.id, body=row.row.body,
+        tries=row.tries,
+    )  # fmt: skip
+
+
+def control_message(monitor: str, action: str, time_ms: int, parameters: Mapping[str, Any]) -> bytes:
+    """A control event on the wire."""
+    return msgspec.json.encode(
+        {"type": "control", "monitor": monitor, "time": time_ms, "action": action, "parameters": dict(parameters)}
+    )
