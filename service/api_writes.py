@@ -1,0 +1,179 @@
+"""Everything that HTTP may cause: events in, predictions out, control events. Each is an append to the log.
+
+A newcomer needs one fact: an answer comes only after the append is durable; folding happens later, in log order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from service.api_body import JSON_TYPES, NDJSON_TYPES, BodyReader, decode_body, split_items
+from service.api_models import ControlBody, NotReadyError, PredictBody
+from service.api_problems import ProblemError
+from service.api_reads import json_response, known_monitor, port_of
+from service.ingest import Verdict
+from stream.events import CONTROL_ACTIONS
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_EVENT = {"$ref": "/v1/schema"}
+_EVENTS_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            NDJSON_TYPES[0]: {"schema": {"type": "string", "description": "One event a line."}},
+            JSON_TYPES[0]: {"schema": {"oneOf": [{"type": "array", "items": _EVENT}, _EVENT]}},
+        },
+    }
+}
+
+
+def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_PREDICT_BODY = _json_body(
+    {
+        "type": "object",
+        "required": ["features"],
+        "properties": {
+            "features": {"type": "object"},
+            "id": {"type": ["string", "integer"], "description": "Needed with record=true."},
+            "time": {"type": ["string", "integer"], "description": "Of the event; now, if left out."},
+            "segment": {"type": "object"},
+        },
+    }
+)
+_CONTROL_BODY = _json_body(
+    {
+        "type": "object",
+        "required": ["action"],
+        "properties": {"action": {"enum": list(CONTROL_ACTIONS)}, "parameters": {"type": "object"}},
+    }
+)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _reader(request: Request) -> BodyReader:
+    reader: BodyReader = request.app.state.reader
+    return reader
+
+
+@router.post("/v1/events", tags=["write"], summary="Take events", openapi_extra=_EVENTS_BODY)
+async def events(request: Request) -> Response:
+    """One event a line (NDJSON), a JSON array, or one JSON object. 200 once everything is durable, with a verdict for
+    each item in order; refused items are in the log too and will be dead-lettered. Repeats are told and harmless."""
+    async with _reader(request).body(request) as body:
+        items = split_items(body, request.headers.get("content-type", ""))
+        if not items:
+            todo = "Send one event a line, a JSON array, or one JSON object."
+            raise ProblemError(400, "no_items", detail="The body holds no event.", what_to_do=todo)
+        verdicts = await run_in_threadpool(port_of(request).ingest().append, items)
+    return json_response(
+        {
+            "accepted": sum(v.status == "accepted" for v in verdicts),
+            "duplicates": sum(v.status == "duplicate" for v in verdicts),
+            "rejected": sum(v.status == "rejected" for v in verdicts),
+            "items": verdicts,
+        }
+    )
+
+
+@router.post("/v1/monitors/{monitor}/predict", tags=["write"], summary="Ask the champion", openapi_extra=_PREDICT_BODY)
+async def predict(
+    request: Request,
+    monitor: str,
+    record: Annotated[bool, Query(description="Append the prediction as an event; the fold then uses it.")] = False,
+) -> Response:
+    """Answers from the last committed champion and touches no state. With `record=true` (an `id` is needed) a
+    prediction event that carries this answer and version is durable before the answer goes out, under `event`."""
+    port = port_of(request)
+    known_monitor(port, monitor)
+    async with _reader(request).body(request) as body:
+        asked = decode_body(body, PredictBody)
+    if record and asked.id is None:
+        todo = "Give the id that the label will answer, or leave record out."
+        raise ProblemError(422, "id_needed", detail="record=true without an id.", what_to_do=todo)
+    try:
+        answer = dict(await run_in_threadpool(port.predict, monitor, asked.features))
+    except NotReadyError as error:
+        raise ProblemError(
+            503,
+            "no_champion",
+            detail=str(error) or f"Monitor {monitor!r} has no champion yet.",
+            what_to_do="Wait until a learner has learnt, or configure learners and a champion.",
+            headers={"Retry-After": "10"},
+        ) from error
+    except ValueError as error:
+        todo = "Send the features of the monitor's schema."
+        raise ProblemError(422, "bad_features", detail=str(error), what_to_do=todo) from error
+    if record:
+        verdict = await _append(request, _prediction_event(monitor, asked, answer))
+        answer["event"] = verdict
+    return json_response({"monitor": monitor} | answer)
+
+
+def _prediction_event(monitor: str, asked: PredictBody, answer: Mapping[str, Any]) -> dict[str, Any]:
+    event = {
+        "type": "prediction",
+        "id": asked.id,
+        "monitor": monitor,
+        "time": _now_ms() if asked.time is None else asked.time,
+        "features": asked.features,
+        "prediction": answer["prediction"],
+        "scores": answer.get("scores"),
+        "model_version": answer.get("model_version"),
+        "segment": asked.segment,
+    }
+    return {name: value for name, value in event.items() if value is not None}
+
+
+@router.post(
+    "/v1/monitors/{monitor}/control",
+    tags=["write"],
+    summary="Append a control event",
+    status_code=202,
+    openapi_extra=_CONTROL_BODY,
+)
+async def control(request: Request, monitor: str) -> Response:
+    """202 once durable, with the place in the log where the change takes effect; the audit says what came of it."""
+    known_monitor(port_of(request), monitor)
+    async with _reader(request).body(request) as body:
+        asked = decode_body(body, ControlBody)
+    if asked.action not in CONTROL_ACTIONS:
+        raise ProblemError(
+            422,
+            "unknown_action",
+            detail=f"action = {asked.action[:100]!r} does not exist.",
+            what_to_do=f"Use one of: {', '.join(CONTROL_ACTIONS)}.",
+        )
+    event = {"type": "control", "monitor": monitor, "time": _now_ms()}
+    verdict = await _append(request, event | {"action": asked.action, "parameters": asked.parameters})
+    place = {"partition": verdict.partition, "offset": verdict.offset}
+    return json_response({"monitor": monitor, "action": asked.action} | place, 202)
+
+
+async def _append(request: Request, event: Mapping[str, Any]) -> Verdict:
+    """Append one event that HTTP itself has put together; a refusal is the asker's mistake."""
+    ingest = port_of(request).ingest()
+    (verdict,) = await run_in_threadpool(ingest.append, [msgspec.json.encode(event)])
+    if verdict.status == "rejected":
+        raise ProblemError(
+            422,
+            verdict.reason or "rejected",
+            detail=f"The event was refused: {verdict.detail}.",
+            what_to_do="Correct it and send it again; the refused one is in the dead letters.",
+        )
+    return verdict
