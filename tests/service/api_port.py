@@ -106,7 +106,11 @@ def _view() -> dict[str, Any]:
             "commit": {"count": 812, "last_seconds": 0.25, "last_ms": 1_772_359_260_000},
             "outbox": {"webhook:ops": 2, "topic:drifts": 0}, "events_total": 12_345, "events_per_second": 1_204.5,
         },
-        "monitors": {"fraud": monitor_view("fraud"), "churn": monitor_view("churn", phase="learning_reference"), "fares": _regression()},
+        "monitors": {
+            "fraud": monitor_view("fraud"),
+            "churn": monitor_view("churn", phase="learning_reference"),
+            "fares": _regression(),
+        },
         "drifts": DRIFTS,
         "rejects": {"by_reason": {"not_json": 7, "wrong_type": 3}, "latest": rejects},
         "alerts": [

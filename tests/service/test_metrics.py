@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import AnchorwatchCollector
@@ -160,7 +160,9 @@ def test_both_expositions_can_be_parsed() -> None:
     registry = registry_of(port)
     families = list(text_string_to_metric_families(generate_latest(registry).decode()))
     assert len(families) > 40
-    assert generate_openmetrics(registry).endswith(b"# EOF\n")
+    encode, content_type = choose_encoder("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert encode(registry).endswith(b"# EOF\n")
     longest = max(len(v) for f in families for s in f.samples for v in s.labels.values())
     assert longest <= 120
 
