@@ -98,10 +98,10 @@ class Decoder:
         try:
             if message.headers and not _is_plain(transfer_of(message.headers), packed=packed):
                 return None
-            event = self._fast.msgpack(value) if packed else self._fast.json(value)
+            event = self._fast.msgpack(value) if packed else self._fast.json(value, message.key)
         except _UNSURE:
             return None
-        if event is not None:
+        if event is not None and (self._partition_of is not None or message.key != self._rules[event[1]].key):
             self._check_route(message, self._rules[event[1]])
         return event
 

@@ -39,7 +39,7 @@ def common_utc_ms(text: str) -> int | None:
     length = len(text)
     if not (length == 20 or (length in (24, 27) and text[19] == ".")):
         return None
-    if text[-1] != "Z" or text[4] != "-" or text[7] != "-" or text[10] != "T" or text[13] != ":":
+    if text[4:14:3] != "--T:" or text[-1] != "Z":  # the marks of YYYY-MM-DDTHH:, the only form that begins so
         return None
     try:
         since = datetime.fromisoformat(text) - _EPOCH

@@ -18,8 +18,8 @@ from msgspec.structs import astuple
 from stream.columns import LABEL, PREDICTION
 from stream.contract import Features, LabelEvent, Name, PredictionEvent, Probability, Text
 from stream.event_time import common_utc_ms, event_time_ms
-from stream.events import Control
-from stream.refusal import MAX_TEXT
+from stream.events import Control, Reason
+from stream.refusal import MAX_TEXT, RefusalError
 from stream.schema import FeatureSchema
 from stream.validate import Rules, segment_of
 
@@ -44,6 +44,7 @@ _ABSENT = math.nan
 """Default of every feature field. It is one object, so counting it among the values finds the absent ones."""
 
 _ALWAYS = 5  # keys of every event here: type, id, monitor, time, and features or label
+_BACKSLASH = ord("\\")  # looked for as a number, which is five times as fast as looking for a byte string
 _MAX_WALK = 16  # nesting that the census follows; deeper is left to the slow path
 
 
@@ -66,6 +67,7 @@ class _Shape:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.name, self.zone, self.classification = rules.name, rules.zone, rules.classification
         self.numbers = len(rules.numbers)
         self.size = self.numbers + len(rules.categories)
         fields: list[tuple[str, Any, Any] | tuple[str, Any]] = []
@@ -78,15 +80,46 @@ class _Shape:
             fields.append(_field(len(fields), kind, required=column.required))
             names[fields[-1][0]] = column.name
         struct = msgspec.defstruct("Features", fields, rename=names, kw_only=True, gc=False)
+        event = msgspec.defstruct(
+            "Prediction", [("features", struct)], bases=(PredictionEvent,), kw_only=True, gc=False
+        )
+        self.event_from_json: Callable[[bytes], Any] = msgspec.json.Decoder(event | LabelEvent).decode
         self.from_json: Callable[[Raw], Any] = msgspec.json.Decoder(struct).decode
         self.from_msgpack: Callable[[Raw], Any] = msgspec.msgpack.Decoder(struct).decode
 
-    def split(self, row: tuple[Any, ...]) -> tuple[tuple[float | None, ...], tuple[str | None, ...]]:
-        """Cut a row of features into numbers and converted categories."""
-        if self.size == self.numbers:
-            return row, ()
-        texts = zip(self.rules.categories, row[self.numbers :], strict=True)
-        return row[: self.numbers], tuple([column[None if v is _ABSENT else v] for column, v in texts])
+    def outcome(self, value: Any, field: str) -> str | float:
+        """Convert a prediction or label that is there."""
+        if type(value) is str and self.classification:
+            return value
+        return self.rules.outcome(value, field)
+
+    def prediction(
+        self, event: Any, row: tuple[Any, ...], *, scores: Any, segment: Any, unknown: int
+    ) -> PredictionTuple:
+        """Put the columns of a prediction together."""
+        categorical: tuple[str | None, ...] = ()
+        if self.size != self.numbers:
+            texts = zip(self.rules.categories, row[self.numbers :], strict=True)
+            categorical = tuple([column[None if v is _ABSENT else v] for column, v in texts])
+            row = row[: self.numbers]
+        if scores and not self.classification:
+            raise RefusalError(Reason.WRONG_TYPE, "scores belong to classification")
+        given = event.prediction
+        if type(given) is not str or not self.classification:
+            given = None if given is None or given is UNSET else self.rules.outcome(given, "prediction")
+        version = event.model_version
+        if type(version) is not str:
+            version = "" if version is UNSET or version is None else _decimal(version)
+        return (
+            row,
+            categorical,
+            given,
+            scores or None,
+            version,
+            segment_of(segment) if segment else None,
+            event.origin == "backfill",
+            unknown,
+        )
 
 
 def _field(index: int, kind: Any, *, required: bool) -> tuple[str, Any, Any] | tuple[str, Any]:
@@ -113,63 +146,92 @@ class FastPath:
                 self._shapes[name] = _Shape(one)
             except (TypeError, ValueError):
                 continue  # a feature name that cannot be a field's, or limits that contradict: slow path only
-        self._json = msgspec.json.Decoder(PredictionEvent | LabelEvent).decode
+        self._by_key: dict[bytes | None, _Shape] = {shape.rules.key: shape for shape in self._shapes.values()}
+        self._json: Callable[[bytes], Any] = msgspec.json.Decoder(PredictionEvent | LabelEvent).decode
         self._msgpack = msgspec.msgpack.Decoder(_PackedPrediction | LabelEvent).decode
         self._scores = msgspec.msgpack.Decoder(dict[Text, Probability] | None).decode
         self._segment = msgspec.msgpack.Decoder(dict[Text, Text | int | bool] | None).decode
 
-    def json(self, value: bytes) -> EventTuple | None:
-        """Decode one JSON event."""
-        event = self._json(value)
-        shape = self._shapes.get(event.monitor)
+    def json(self, value: bytes, key: bytes | None) -> EventTuple | None:
+        """Decode one JSON event; a `key` that names its monitor spares reading the features twice."""
+        shape = self._by_key.get(key)
         if shape is None:
-            return None
-        keys = value.count(b":")
-        event_id = event.id
-        if type(event_id) is str:
-            keys -= event_id.count(":")
-        time = event.time
-        if type(time) is str:
-            keys -= time.count(":")
-        if b"\\" in value:
-            keys = -1  # an escape may hide a colon or U+0000: the census looks
-        if type(event) is LabelEvent:
-            if keys != _ALWAYS and _census(value) is None:
+            event = self._json(value)
+            shape = self._shapes.get(event.monitor)
+            if shape is None:
                 return None
-            return _label(event, shape.rules)
-        row = astuple(shape.from_json(event.features))
+        else:
+            event = shape.event_from_json(value)
+            if event.monitor != shape.name:
+                return None
+        time = event.time
+        time_ms = common_utc_ms(time) if type(time) is str else None
+        if time_ms is None:
+            time_ms = event_time_ms(time, shape.zone)
+        event_id = event.id
+        if type(event_id) is not str:
+            event_id = _decimal(event_id)
+        if type(event) is LabelEvent:
+            if not _holds(_ALWAYS, event, value) and _census(value) is None:
+                return None
+            return LABEL, shape.name, time_ms, event_id, shape.outcome(event.label, "label")
+        features = event.features
+        row = astuple(shape.from_json(features) if type(features) is Raw else features)
+        known = shape.size - row.count(_ABSENT)
         scores, segment = event.scores, event.segment
-        expected = _ALWAYS + shape.size - row.count(_ABSENT) + _optional_keys(event)
-        if scores is not UNSET and scores:
+        expected = _ALWAYS + known + _optional_keys(event)
+        if scores:
             expected += len(scores)
-        if segment is not UNSET and segment:
+        if segment:
             expected += len(segment)
         unknown = 0
-        if keys != expected:
-            features = _census(value)
-            if features is None:
+        if not _holds(expected, event, value):
+            given = _census(value)
+            if given is None:
                 return None
-            unknown = features - shape.size + row.count(_ABSENT)
-        return _prediction(event, shape, row, scores, segment, unknown)
+            unknown = given - known
+        payload = shape.prediction(event, row, scores=scores, segment=segment, unknown=unknown)
+        return PREDICTION, shape.name, time_ms, event_id, payload
 
     def msgpack(self, value: bytes) -> EventTuple | None:
         """Decode one MessagePack event."""
         event = self._msgpack(value)
         shape = self._shapes.get(event.monitor)
-        if shape is None or (type(event.id) is str and "\0" in event.id):
+        if shape is None or _has_nul(event.id):
             return None
-        keys = _pairs(value)
+        time = common_utc_ms(event.time) if type(event.time) is str else None
+        time_ms = event_time_ms(event.time, shape.zone) if time is None else time
+        event_id = event.id if type(event.id) is str else _decimal(event.id)
         if type(event) is LabelEvent:
-            return _label(event, shape.rules) if keys == _ALWAYS and not _has_nul(event.label) else None
+            if _pairs(value) != _ALWAYS or _has_nul(event.label):
+                return None
+            return LABEL, shape.name, time_ms, event_id, shape.outcome(event.label, "label")
         row = astuple(shape.from_msgpack(event.features))
-        absent = row.count(_ABSENT)
-        if keys != _ALWAYS + _optional_keys(event) or _pairs(event.features) != shape.size - absent:
+        if _pairs(value) != _ALWAYS + _optional_keys(event):
+            return None
+        if _pairs(event.features) != shape.size - row.count(_ABSENT) or not _are_finite(row[: shape.numbers]):
             return None
         scores: Any = UNSET if event.scores is UNSET else self._scores(event.scores)
         segment: Any = UNSET if event.segment is UNSET else self._segment(event.segment)
-        if not _are_plain(event, scores, segment) or not _are_finite(row[: shape.numbers]):
+        if not _are_plain(event, scores, segment):
             return None
-        return _prediction(event, shape, row, scores, segment, 0)
+        payload = shape.prediction(event, row, scores=scores, segment=segment, unknown=0)
+        return PREDICTION, shape.name, time_ms, event_id, payload
+
+
+def _holds(keys: int, event: Any, value: bytes) -> bool:
+    """Whether a JSON event surely holds so many keys and no more.
+
+    Every key has a colon, so a message has at least as many colons as keys and as the texts hold that were decoded;
+    if it has no more than these, there is no further key. An escape may hide a colon or U+0000, so it is never sure.
+    """
+    if _BACKSLASH in value:
+        return False
+    colons = value.count(b":") - keys
+    time = event.time
+    if type(time) is str:
+        colons -= time.count(":")
+    return colons == 0 or (type(event.id) is str and colons == event.id.count(":"))
 
 
 def _optional_keys(event: Any) -> int:
@@ -182,42 +244,12 @@ def _optional_keys(event: Any) -> int:
     )
 
 
-def _prediction(event: Any, shape: _Shape, row: Any, scores: Any, segment: Any, unknown: int) -> EventTuple | None:
-    rules = shape.rules
-    numeric, categorical = shape.split(row)
-    prediction = event.prediction
-    if prediction is UNSET:
-        prediction = None
-    elif prediction is not None and not (type(prediction) is str and rules.classification):
-        prediction = rules.outcome(prediction, "prediction")
-    version = event.model_version
-    version = "" if version is UNSET or version is None else str(version)
-    scores = None if scores is UNSET else scores or None
-    if (scores and not rules.classification) or len(version) > MAX_TEXT:
-        return None
-    segment = None if segment is UNSET else segment_of(segment)
-    row = (numeric, categorical, prediction, scores, version, segment, event.origin == "backfill", unknown)
-    return _event(PREDICTION, event, rules, row)
-
-
-def _label(event: LabelEvent, rules: Rules) -> EventTuple | None:
-    label = event.label
-    if not (type(label) is str and rules.classification):
-        label = rules.outcome(label, "label")
-    return _event(LABEL, event, rules, label)
-
-
-def _event(kind: int, event: Any, rules: Rules, payload: Any) -> EventTuple | None:
-    time = event.time
-    time_ms = common_utc_ms(time) if type(time) is str else None
-    if time_ms is None:
-        time_ms = event_time_ms(time, rules.zone)
-    event_id = event.id
-    if type(event_id) is not str:
-        event_id = str(event_id)
-        if len(event_id) > MAX_TEXT:
-            return None
-    return kind, rules.name, time_ms, event_id, payload
+def _decimal(value: int) -> str:
+    """Write an integer that stands for a text; too long a one is left to the slow path."""
+    text = str(value)
+    if len(text) > MAX_TEXT:
+        raise RefusalError(Reason.WRONG_TYPE, "too long")
+    return text
 
 
 def _census(value: bytes) -> int | None:
@@ -259,7 +291,7 @@ def _pairs(raw: Any) -> int:
     mark = data[0]
     if 0x80 <= mark <= 0x8F:
         return mark & 0x0F
-    return {0xDE: int.from_bytes(data[1:3], "big"), 0xDF: int.from_bytes(data[1:5], "big")}.get(mark, 0)
+    return 0 if mark < 0xDE else int.from_bytes(data[1 : 3 if mark == 0xDE else 5], "big")
 
 
 def _has_nul(value: Any) -> bool:
@@ -282,4 +314,9 @@ def _are_plain(event: Any, scores: Any, segment: Any) -> bool:
 
 
 def _are_finite(numbers: tuple[Any, ...]) -> bool:
+    try:
+        if math.isfinite(sum(numbers)):
+            return True  # any NaN or infinity would have spread
+    except TypeError:
+        pass  # a null is among them
     return all(number is None or number is _ABSENT or math.isfinite(number) for number in numbers)

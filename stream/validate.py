@@ -18,7 +18,7 @@ from stream.events import CONTROL_ACTIONS, Control, Reason
 from stream.refusal import MAX_TEXT, RefusalError, nearest, show, type_name
 from stream.schema import FeatureSchema, MonitorSchema
 
-__all__ = ["KINDS", "CategoryColumn", "Event", "PredictionRow", "Rules", "identify"]
+__all__ = ["KINDS", "CategoryColumn", "Event", "PredictionRow", "Rules", "identify", "segment_of"]
 
 KINDS = {"prediction": PREDICTION, "label": LABEL, "control": CONTROL}
 
@@ -50,14 +50,14 @@ class Event(NamedTuple):
 
 def identify(event: Mapping[str, Any]) -> tuple[int, str]:
     """Return the kind and the monitor's name of a parsed event, whether or not such a monitor exists."""
-    kind = text_of(event, "type")
+    kind = _text_of(event, "type")
     if kind not in KINDS:
         detail = f"type = {show(kind)} is none of {', '.join(KINDS)}{nearest(kind, KINDS)}"
         raise RefusalError(Reason.UNKNOWN_TYPE, detail)
-    return KINDS[kind], text_of(event, "monitor")
+    return KINDS[kind], _text_of(event, "monitor")
 
 
-def text_of(event: Mapping[str, Any], field: str) -> str:
+def _text_of(event: Mapping[str, Any], field: str) -> str:
     """Return a required text of 1 to 512 characters."""
     if field not in event:
         raise RefusalError(Reason.MISSING_FIELD, f"{field} is missing")
@@ -66,21 +66,21 @@ def text_of(event: Mapping[str, Any], field: str) -> str:
         raise RefusalError(Reason.WRONG_TYPE, f"{field} is {type_name(value)}; write text")
     if not value:
         raise RefusalError(Reason.MISSING_FIELD, f"{field} is empty")
-    return bounded(value, field)
+    return _bounded(value, field)
 
 
-def bounded(text: str, field: str) -> str:
+def _bounded(text: str, field: str) -> str:
     """Return `text` if it has at most 512 characters."""
     if len(text) > MAX_TEXT:
         raise RefusalError(Reason.WRONG_TYPE, f"{field} has {len(text)} characters; at most {MAX_TEXT} are allowed")
     return text
 
 
-def decimal_text(value: Any, field: str) -> str:
+def _decimal_text(value: Any, field: str) -> str:
     """Return a text as it is and an integer as its decimal text, at most 512 characters."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise RefusalError(Reason.WRONG_TYPE, f"{field} is {type_name(value)}; write text or an integer")
-    return bounded(str(value), field)
+    return _bounded(str(value), field)
 
 
 class CategoryColumn(dict[Any, str | None]):
@@ -104,7 +104,7 @@ class CategoryColumn(dict[Any, str | None]):
     def __missing__(self, value: str | int | bool) -> str:
         text = str(value).lower() if self.boolean else str(value)
         field = f"features.{self.name}"
-        bounded(text, field)
+        _bounded(text, field)
         if "\0" in text:
             raise RefusalError(Reason.BAD_TEXT, f"{field} holds U+0000, which no text may")
         if self._allowed is not None and text not in self._allowed:
@@ -190,7 +190,7 @@ class Rules:
             categorical,
             None if given is None else self.outcome(given, "prediction"),
             self._scores(event.get("scores")),
-            "" if event.get("model_version") is None else decimal_text(event["model_version"], "model_version"),
+            "" if event.get("model_version") is None else _decimal_text(event["model_version"], "model_version"),
             segment_of(event.get("segment")),
             _is_backfill(event),
             sum(name not in self._known for name in features),
@@ -238,11 +238,11 @@ class Rules:
     def _scores(self, scores: Any) -> dict[str, float] | None:
         if scores is None:
             return None
-        if not self.classification:
-            raise RefusalError(Reason.WRONG_TYPE, "scores belong to classification; this monitor's task is regression")
         if not isinstance(scores, dict):
             raise RefusalError(Reason.WRONG_TYPE, f"scores is {type_name(scores)}; write an object of class: number")
-        return {bounded(name, "a class in scores"): _score(value) for name, value in scores.items()} or None
+        if scores and not self.classification:
+            raise RefusalError(Reason.WRONG_TYPE, "scores belong to classification; this monitor's task is regression")
+        return {_bounded(name, "a class in scores"): _score(value) for name, value in scores.items()} or None
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -255,7 +255,7 @@ def _zone(name: str) -> ZoneInfo:
 def _id(event: Mapping[str, Any]) -> str:
     if "id" not in event:
         raise RefusalError(Reason.MISSING_FIELD, "id is missing")
-    event_id = decimal_text(event["id"], "id")
+    event_id = _decimal_text(event["id"], "id")
     if not event_id:
         raise RefusalError(Reason.MISSING_FIELD, "id is empty")
     return event_id
@@ -290,11 +290,11 @@ def _finite(value: float, field: str) -> float:
 
 def _class_text(value: Any, field: str) -> str:
     if isinstance(value, str):
-        return bounded(value, field)
+        return _bounded(value, field)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return bounded(str(value), field)
+        return _bounded(str(value), field)
     if isinstance(value, float):
         _finite(value, field)
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
@@ -315,13 +315,13 @@ def segment_of(segment: Any) -> dict[str, str] | None:
         return None
     if not isinstance(segment, dict):
         raise RefusalError(Reason.WRONG_TYPE, f"segment is {type_name(segment)}; write an object of slice: value")
-    return {bounded(name, "a slice of segment"): _slice_text(value) for name, value in segment.items()} or None
+    return {_bounded(name, "a slice of segment"): _slice_text(value) for name, value in segment.items()} or None
 
 
 def _slice_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return decimal_text(value, "a value of segment")
+    return _decimal_text(value, "a value of segment")
 
 
 def _is_backfill(event: Mapping[str, Any]) -> bool:
