@@ -71,8 +71,14 @@ def wait_until(holds: Callable[[], bool], what: str, within_s: float) -> None:
 
 @contextmanager
 def running(command: list[str], log: Path, ready_url: str, *, within_s: float = 30.0) -> Iterator[None]:
-    """Run `command` until the block ends; enter once `ready_url` answers. Its output is in `log`."""
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
+    """Run `command` in the repository's root until the block ends; enter once `ready_url` answers.
+
+    Its output is in `log`.
+    """
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
         try:
             wait_until(lambda: _answers(process, log, ready_url), f"{command[0]} ready", within_s)
             yield
