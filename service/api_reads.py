@@ -54,7 +54,7 @@ def known_monitor(port: ServicePort, name: str) -> Record:
     ProblemError
         404 with the names that exist
     """
-    monitors = _monitors(port)
+    monitors = _all_monitors(port)
     if name not in monitors:
         known = ", ".join(islice(sorted(monitors), 20)) or "none is configured"
         raise ProblemError(
@@ -66,7 +66,7 @@ def known_monitor(port: ServicePort, name: str) -> Record:
     return monitors[name]
 
 
-def _monitors(port: ServicePort) -> dict[str, Record]:
+def _all_monitors(port: ServicePort) -> dict[str, Record]:
     seen: Mapping[str, Record] = port.view().get("monitors", {})
     waiting = {n: _waiting(n, m.task) for n, m in port.config().monitors.items() if n not in seen}
     return {**seen, **waiting}
@@ -99,21 +99,21 @@ def _waiting(name: str, task: str) -> Record:
 
 
 @router.get("/v1/monitors", tags=["read"], summary="All monitors, without their series")
-def monitors(request: Request) -> Response:
+def _monitors(request: Request) -> Response:
     """Phase, verdict, counts, signals, open episodes and models of every monitor, and the service's own figures."""
     port = port_of(request)
-    brief = {n: {k: v for k, v in m.items() if k != "series"} for n, m in _monitors(port).items()}
+    brief = {n: {k: v for k, v in m.items() if k != "series"} for n, m in _all_monitors(port).items()}
     return json_response({"service": port.view().get("service", {}), "monitors": brief})
 
 
 @router.get("/v1/monitors/{monitor}", tags=["read"], summary="One monitor, with its series")
-def monitor_detail(request: Request, monitor: str) -> Response:
+def _monitor_detail(request: Request, monitor: str) -> Response:
     """Everything known of one monitor as of the last commit, `state_sha256` included."""
     return json_response(known_monitor(port_of(request), monitor))
 
 
 @router.get("/v1/series/{monitor}", tags=["read"], summary="The series of one monitor")
-def series(request: Request, monitor: str, name: str | None = None, since: int = -1) -> Response:
+def _series(request: Request, monitor: str, name: str | None = None, since: int = -1) -> Response:
     """Pairs of event and value, by name; `name` chooses one, `since` leaves out events up to it."""
     every: Mapping[str, Sequence[Sequence[float]]] = known_monitor(port_of(request), monitor)["series"]
     if name is not None and name not in every:
@@ -125,9 +125,10 @@ def series(request: Request, monitor: str, name: str | None = None, since: int =
 
 
 @router.get("/v1/drifts", tags=["read"], summary="Drift records, newest first")
-def drifts(
+def _drifts(
     request: Request,
     monitor: Monitor = None,
+    *,
     status: DriftStatus | None = None,
     kind: DriftKind | None = None,
     limit: Limit = 100,
@@ -140,7 +141,7 @@ def drifts(
 
 
 @router.get("/v1/drifts/{drift_id}", tags=["read"], summary="One drift record, and its episode's others")
-def drift(request: Request, drift_id: str) -> Response:
+def _drift(request: Request, drift_id: str) -> Response:
     """By the id of a record or of an episode (then its newest record); `history` is the episode, oldest first."""
     records: Sequence[Record] = port_of(request).view().get("drifts", [])
     found = next((r for r in records if r["id"] == drift_id), None)
@@ -155,7 +156,7 @@ def drift(request: Request, drift_id: str) -> Response:
 
 
 @router.get("/v1/rejects", tags=["read"], summary="Refused events: counts by reason, and the newest")
-def rejects(request: Request, monitor: Monitor = None, reason: str | None = None, limit: Limit = 100) -> Response:
+def _rejects(request: Request, monitor: Monitor = None, reason: str | None = None, limit: Limit = 100) -> Response:
     """Payloads are not shown here; the dead-letter topic has them as far as they may be shown."""
     port = port_of(request)
     kept: Mapping[str, Any] = port.view().get("rejects", {})
@@ -165,7 +166,7 @@ def rejects(request: Request, monitor: Monitor = None, reason: str | None = None
 
 
 @router.get("/v1/alerts", tags=["read"], summary="Alerts, newest first, and the state of every webhook")
-def alerts(
+def _alerts(
     request: Request,
     status: str | None = None,
     endpoint: str | None = None,
@@ -205,33 +206,33 @@ def _page(
 
 
 @router.get("/v1/schema", tags=["read"], summary="The JSON Schema of an event")
-def schema() -> Response:
+def _event_schema() -> Response:
     """The contract of what `POST /v1/events` and the topic take."""
-    return Response(_schema(), media_type="application/schema+json")
+    return Response(_schema_bytes(), media_type="application/schema+json")
 
 
 @cache
-def _schema() -> bytes:
+def _schema_bytes() -> bytes:
     from stream.contract import event_schema
 
     return msgspec.json.encode(event_schema())
 
 
 @router.get("/metrics", tags=["health"], summary="Metrics for Prometheus")
-def metrics(request: Request) -> Response:
+def _metrics(request: Request) -> Response:
     """Text or OpenMetrics, as the Accept header asks; `docs/metrics.md` explains each."""
     encoder, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encoder(request.app.state.registry), media_type=content_type)
 
 
 @router.get("/healthz", tags=["health"], summary="Alive")
-async def healthz() -> Response:
+async def _healthz() -> Response:
     """200 as long as the process answers."""
     return json_response({"alive": True})
 
 
 @router.get("/readyz", tags=["health"], summary="Ready to fold events")
-def readyz(request: Request) -> Response:
+def _readyz(request: Request) -> Response:
     """200 when every part is "ok"; else 503 with the reason of each part that is not."""
     is_ready, parts = port_of(request).ready()
     if is_ready:

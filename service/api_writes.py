@@ -72,7 +72,7 @@ def _reader(request: Request) -> BodyReader:
 
 
 @router.post("/v1/events", tags=["write"], summary="Take events", openapi_extra=_EVENTS_BODY)
-async def events(request: Request) -> Response:
+async def _events(request: Request) -> Response:
     """One event a line (NDJSON), a JSON array, or one JSON object. 200 once everything is durable, with a verdict for
     each item in order; refused items are in the log too and will be dead-lettered. Repeats are told and harmless."""
     async with _reader(request).body(request) as body:
@@ -92,7 +92,7 @@ async def events(request: Request) -> Response:
 
 
 @router.post("/v1/monitors/{monitor}/predict", tags=["write"], summary="Ask the champion", openapi_extra=_PREDICT_BODY)
-async def predict(
+async def _predict(
     request: Request,
     monitor: str,
     record: Annotated[bool, Query(description="Append the prediction as an event; the fold then uses it.")] = False,
@@ -147,7 +147,7 @@ def _prediction_event(monitor: str, asked: PredictBody, answer: Mapping[str, Any
     status_code=202,
     openapi_extra=_CONTROL_BODY,
 )
-async def control(request: Request, monitor: str) -> Response:
+async def _control(request: Request, monitor: str) -> Response:
     """202 once durable, with the place in the log where the change takes effect; the audit says what came of it."""
     known_monitor(port_of(request), monitor)
     async with _reader(request).body(request) as body:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import queue
@@ -163,7 +164,7 @@ class WebhookSender:
         """Let tries under way end, at most `timeout_s` for all together; what waits stays in the outbox."""
         deadline = time.monotonic() + timeout_s
         for endpoint in self._endpoints.values():
-            endpoint.stopping.set()
+            endpoint.stop()
         for endpoint in self._endpoints.values():
             if endpoint.thread.is_alive():
                 endpoint.thread.join(max(0.0, deadline - time.monotonic()))
@@ -198,12 +199,12 @@ class _Endpoint:
         resolver: Resolver | None,
     ) -> None:
         self.name = name
-        self.stopping = threading.Event()
+        self._stopping = False
         self.thread = threading.Thread(target=self._run, name=f"webhook-{name}", daemon=True)
         self._secret = config.secret
         self._clock_ms = clock_ms
         self._generator = generator
-        self._queue: queue.Queue[Attempt] = queue.Queue(_QUEUE_N)
+        self._queue: queue.Queue[Attempt | None] = queue.Queue(_QUEUE_N)
         self._refusal = ""
         self._connection: WebhookConnection | None = None
         try:
@@ -227,7 +228,7 @@ class _Endpoint:
     def offer(self, attempt: Attempt) -> bool:
         key = (attempt.partition, attempt.seq)
         with self._lock:
-            if self._disabled or self.stopping.is_set() or key in self._under_way:
+            if self._disabled or self._stopping or key in self._under_way:
                 return False
             try:
                 self._queue.put_nowait(attempt)
@@ -235,6 +236,11 @@ class _Endpoint:
                 return False
             self._under_way.add(key)
             return True
+
+    def stop(self) -> None:
+        self._stopping = True
+        with contextlib.suppress(queue.Full):  # full: the thread is awake anyway and looks before the next row
+            self._queue.put_nowait(None)
 
     def drain(self) -> list[Outcome]:
         with self._lock:
@@ -259,12 +265,10 @@ class _Endpoint:
             }
 
     def _run(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                attempt = self._queue.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            self._note(attempt, self._send(attempt))
+        while not self._stopping:
+            attempt = self._queue.get()
+            if attempt is not None:
+                self._note(attempt, self._send(attempt))
 
     def _send(self, attempt: Attempt) -> Outcome:
         tries = attempt.tries + 1
