@@ -21,7 +21,7 @@ FREE_FUNCTIONS = {"eval", "exec", "compile", "__import__"}  # as methods (re.com
 # Where an import by name is the point, and why data cannot choose the name.
 ALLOWED = {
     ("learners/codec.py", "import_module"): "rebuilds allow-listed classes of river only",
-    ("learners/river_adapter.py", "import_module"): "finds the estimator that the configuration names, river only",
+    ("learners/river_adapter.py", "import_module"): "lists the allow-listed packages of river to suggest a name",
 }
 
 
@@ -37,6 +37,8 @@ def violations(source: str) -> Iterator[str]:
 
 
 def _call(node: ast.Call) -> Iterator[str]:
+    if _imports_a_fixed_name(node):
+        return
     if isinstance(node.func, ast.Name) and node.func.id in CALLS:
         yield node.func.id
     if isinstance(node.func, ast.Attribute) and node.func.attr in CALLS - FREE_FUNCTIONS:
@@ -45,6 +47,13 @@ def _call(node: ast.Call) -> Iterator[str]:
     for keyword in node.keywords:
         if keyword.arg in unsafe and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
             yield f"{keyword.arg}=…"
+
+
+def _imports_a_fixed_name(node: ast.Call) -> bool:
+    """`import_module("river.base")`: late, as river is slow to import, but no data chooses the name."""
+    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    fixed = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+    return name == "import_module" and isinstance(fixed, str) and fixed.split(".")[0] not in LOADERS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -67,6 +76,8 @@ def test_module_loads_no_code(path: Path) -> None:
         "importlib.import_module(name)",
         "from importlib import import_module\nimport_module(name)",
         "__import__(name)",
+        "import_module('pickle')",
+        "import_module(f'river.{name}')",
         "np.load(path, allow_pickle=True)",
         "np.load(path, allow_pickle=flag)",
         "subprocess.run(line, shell=True)",
@@ -80,7 +91,7 @@ def test_each_known_way_is_seen(source: str) -> None:
 def test_harmless_code_passes() -> None:
     """What only looks alike is left alone."""
     source = "import re\nre.compile('a')\nnp.load(path, allow_pickle=False)\nmodel.evaluate(x)\n"
-    assert list(violations(source)) == []
+    assert list(violations(source + "import_module('river.base')\n")) == []
 
 
 def test_every_exception_is_still_needed() -> None:
