@@ -33,7 +33,8 @@ class WebhookConnection:
         self._receiver = receiver
         self._timeout_s = timeout_s
         self._resolver = resolver
-        self._tls = httpx.create_ssl_context(trust_env=False) if receiver.scheme == "https" else None
+        # The usual authorities, or those of SSL_CERT_FILE for receivers inside a company.
+        self._tls = httpx.create_ssl_context() if receiver.scheme == "https" else None
 
     def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send `body` as it is; return the status and the Retry-After header. The reply's body is not read.

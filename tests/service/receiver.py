@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -27,7 +29,12 @@ class Received:
 class Receiver:
     """Listens on a free port; `answer(request, n)` says what the n-th request gets (200 by default)."""
 
-    def __init__(self, answer: Callable[[Received, int], Answer] = lambda request, n: (200, {})) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Received, int], Answer] = lambda request, n: (200, {}),
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
         self.received: list[Received] = []
         self._lock = threading.Lock()
@@ -44,11 +51,18 @@ class Receiver:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):  # a client that turns away from our certificate
+                    super().handle()
+
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Exchange)
         self._server.daemon_threads = True
+        if tls is not None:
+            # The handshake happens in the exchange's own thread, so that a failed one stops nothing else.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def take(self, request: Received) -> Answer:

@@ -39,6 +39,16 @@ def test_lines_an_array_and_one_object_are_the_same_events(client: Client, port:
     assert port.log.written == [("fraud", one), ("fraud", two)]
 
 
+def test_cloudevents_are_taken_in_structured_mode(client: Client, port: FakePort) -> None:
+    """One, or a batch; the event inside is what counts."""
+    inner = json.loads(prediction(1))
+    cloud = {"specversion": "1.0", "id": "ce-1", "source": "/shop", "type": "anchorwatch.prediction", "data": inner}
+    one = client.post("/v1/events", content=json.dumps(cloud), headers={"content-type": "application/cloudevents+json"})
+    assert one.json()["items"][0]["id"] == "tx-1"
+    batch = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
+    assert client.post("/v1/events", content=json.dumps([cloud]), headers=batch).json()["duplicates"] == 1
+
+
 def test_each_item_gets_its_verdict(client: Client, port: FakePort) -> None:
     """In order, with place, reason and sentence; a refused item fails no other one."""
     reply = client.post("/v1/events", content=b"\n".join([prediction(1), b"{oops", prediction(1)]), headers=NDJSON)

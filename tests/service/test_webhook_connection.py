@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +119,33 @@ def test_an_address_that_can_never_be_allowed_rejects_its_rows(url: str) -> None
         outcome = gather(sender, 1)[0]
         assert outcome.status == "rejected"
         assert outcome.detail == sender.status()["ops"]["last_error"]
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed certificate for `name` and its key."""
+    pem, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    names = ["-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=critical,CA:TRUE"]
+    subprocess.run([*command, *names, "-out", pem, "-keyout", key], check=True, capture_output=True)
+    return pem, key
+
+
+@pytest.mark.parametrize(("served", "status"), [("hooks.example.com", "done"), ("elsewhere.example.com", "retry")])
+def test_tls_is_checked_for_the_name_while_the_checked_address_is_connected(
+    served: str, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is asked for the configured name (SNI), and a certificate for another name gets no byte of the body,
+    although its authority is trusted."""
+    pem, key = certificate(tmp_path, served)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem, key)
+    asked: list[str | None] = []
+    context.sni_callback = lambda connection, name, _: asked.append(name)
+    with Receiver(tls=context) as receiver:
+        endpoint = config(f"https://hooks.example.com:{receiver.port}/")
+        with running(WebhookSender({"ops": endpoint}, resolver=lambda host, port: ["127.0.0.1"])) as sender:
+            sender.offer(attempt(1))
+            assert gather(sender, 1)[0].status == status
+        assert len(receiver.received) == (status == "done")
+    assert asked == ["hooks.example.com"]
