@@ -2,14 +2,13 @@
 # Anchorwatch as a container: hash-checked packages, no root, a read-only root file system, kernels compiled at build.
 
 FROM python:3.11.14-slim-bookworm AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/anchorwatch
 COPY requirements.lock /src/
 RUN /opt/anchorwatch/bin/pip install --require-hashes --only-binary :all: -r /src/requirements.lock
 COPY . /src/
 # The build back end is in the lock: nothing is fetched here.
-RUN /opt/anchorwatch/bin/pip install --no-index --no-deps --no-build-isolation /src \
-    && /opt/anchorwatch/bin/python -m compileall -q /opt/anchorwatch/lib
+RUN /opt/anchorwatch/bin/pip install --no-index --no-deps --no-build-isolation /src
 
 FROM python:3.11.14-slim-bookworm
 ENV PATH=/opt/anchorwatch/bin:$PATH \

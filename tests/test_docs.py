@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 import yaml
 
+from service.cli import build_parser
 from service.config import Config
 from stream import store
 
@@ -89,12 +91,31 @@ def test_every_configuration_key_is_documented_with_its_default() -> None:
     assert _documented() == dict(_keys(Config))
 
 
+def _commands() -> dict[str, argparse.ArgumentParser]:
+    (action,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
 def test_every_command_is_documented() -> None:
-    """The README shows each command of the command line."""
-    cli = pytest.importorskip("service.cli")
-    commands = {"init", "serve", "replay", "demo", "check"}
-    assert cli is not None
-    assert [c for c in sorted(commands) if f"anchorwatch {c}" not in _text("README.md")] == []
+    """The documents show each command of the command line, and no command that is not there."""
+    shown = {name for d in DOCUMENTS for name in re.findall(r"\banchorwatch ([a-z]+)(?![\w.])", _code(d))}
+    assert shown == set(_commands())
+
+
+def test_options_in_documents_exist() -> None:
+    """An option that a document gives to a command is one of that command's."""
+    for document in DOCUMENTS:
+        for command, rest in re.findall(r"\banchorwatch ([a-z]+)([^\n`#|]*)", _code(document)):
+            known = set(_commands()[command]._option_string_actions)
+            assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest)) <= known, f"{document.name}: {command}{rest}"
+
+
+def _code(document: Path) -> str:
+    """What a document quotes as code: blocks and inline."""
+    text = document.read_text("utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`]+)`", re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return "\n".join([*blocks, *(" ".join(quoted.split()) for quoted in inline)])
 
 
 def test_commit_steps_are_the_stores() -> None:
