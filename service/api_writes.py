@@ -106,6 +106,11 @@ async def _predict(
     if record and asked.id is None:
         todo = "Give the id that the label will answer, or leave record out."
         raise ProblemError(422, "id_needed", detail="record=true without an id.", what_to_do=todo)
+    # An unrecorded question is held to the same schema; it only needs some id.
+    event = _prediction_event(monitor, asked)
+    refusal = port.ingest().refusal(msgspec.json.encode(event))
+    if refusal is not None:
+        raise _refused(*refusal)
     try:
         answer = dict(await run_in_threadpool(port.predict, monitor, asked.features))
     except NotReadyError as error:
@@ -120,24 +125,21 @@ async def _predict(
         todo = "Send the features of the monitor's schema."
         raise ProblemError(422, "bad_features", detail=str(error), what_to_do=todo) from error
     if record:
-        verdict = await _append(request, _prediction_event(monitor, asked, answer))
-        answer["event"] = verdict
+        said = {name: answer[name] for name in ("prediction", "scores") if answer.get(name) is not None}
+        version = answer.get("model_version", answer.get("model"))
+        answer["event"] = await _append(request, event | said | ({} if version is None else {"model_version": version}))
     return json_response({"monitor": monitor} | answer)
 
 
-def _prediction_event(monitor: str, asked: PredictBody, answer: Mapping[str, Any]) -> dict[str, Any]:
-    event = {
+def _prediction_event(monitor: str, asked: PredictBody) -> dict[str, Any]:
+    return {
         "type": "prediction",
-        "id": asked.id,
+        "id": "unrecorded" if asked.id is None else asked.id,
         "monitor": monitor,
         "time": _now_ms() if asked.time is None else asked.time,
         "features": asked.features,
-        "prediction": answer["prediction"],
-        "scores": answer.get("scores"),
-        "model_version": answer.get("model_version"),
         "segment": asked.segment,
     }
-    return {name: value for name, value in event.items() if value is not None}
 
 
 @router.post(
@@ -170,10 +172,10 @@ async def _append(request: Request, event: Mapping[str, Any]) -> Verdict:
     ingest = port_of(request).ingest()
     (verdict,) = await run_in_threadpool(ingest.append, [msgspec.json.encode(event)])
     if verdict.status == "rejected":
-        raise ProblemError(
-            422,
-            verdict.reason or "rejected",
-            detail=f"The event was refused: {verdict.detail}.",
-            what_to_do="Correct it and send it again; the refused one is in the dead letters.",
-        )
+        raise _refused(verdict.reason or "rejected", verdict.detail or "")
     return verdict
+
+
+def _refused(reason: str, detail: str) -> ProblemError:
+    todo = "Correct it and send it again; GET /v1/schema and the monitor's configuration say what is allowed."
+    return ProblemError(422, reason, detail=f"The event is refused: {detail}.", what_to_do=todo)

@@ -120,6 +120,11 @@ class Ingest:
             self._remember(fresh)
         return self._verdicts(judged)
 
+    def refusal(self, item: bytes) -> tuple[str, str] | None:
+        """Say why the fold would refuse `item`, as reason and sentence, without writing it; None: it would not."""
+        (judged,) = self._judge([item])
+        return None if judged.reason is None else (judged.reason, judged.detail or "")
+
     def counts(self) -> dict[str, int]:
         """Items by status since the start of this process."""
         with self._lock:

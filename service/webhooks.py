@@ -29,6 +29,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -47,6 +48,7 @@ _LONGEST_DELAY_MS = 12 * 3_600_000
 _LONGEST_RETRY_AFTER_MS = 24 * 3_600_000
 # Enough that a recovered receiver is never waited for, small enough that the worker's offers stay cheap.
 _QUEUE_N = 256
+_RECENT_N = 200
 
 Status = Literal["done", "retry", "disabled", "rejected"]
 _Key = tuple[int, int]
@@ -182,6 +184,14 @@ class WebhookSender:
         """Endpoints that took a message after a failure since the last call: rows that wait may be sent at once."""
         return {name for name, endpoint in self._endpoints.items() if endpoint.take_recovered()}
 
+    def recent(self) -> list[dict[str, Any]]:
+        """The newest state of the last messages of all endpoints, newest first: id, endpoint, destination, status,
+        tries, detail, time_ms, due_ms; of the last 200 tries an endpoint, since the start."""
+        found = [(name, *one) for name, endpoint in self._endpoints.items() for one in endpoint.recent()]
+        latest = {(name, outcome.partition, outcome.seq): (time_ms, outcome) for name, time_ms, outcome in found}
+        newest = sorted(latest.items(), key=lambda one: one[1][0], reverse=True)
+        return [_brief(name, time_ms, outcome) for (name, _, _), (time_ms, outcome) in newest]
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Per endpoint: sent, failed (tries), retrying (messages), disabled, last_error, last_success_ms."""
         return {name: endpoint.status() for name, endpoint in self._endpoints.items()}
@@ -218,6 +228,7 @@ class _Endpoint:
         self._under_way: set[_Key] = set()
         self._outcomes: list[Outcome] = []
         self._retrying: set[_Key] = set()
+        self._recent: deque[tuple[int, Outcome]] = deque(maxlen=_RECENT_N)
         self._recovered = False
         self._sent = 0
         self._failed = 0
@@ -252,6 +263,10 @@ class _Endpoint:
         with self._lock:
             recovered, self._recovered = self._recovered, False
         return recovered
+
+    def recent(self) -> list[tuple[int, Outcome]]:
+        with self._lock:
+            return list(self._recent)
 
     def status(self) -> dict[str, Any]:
         with self._lock:
@@ -308,14 +323,16 @@ class _Endpoint:
 
     def _note(self, attempt: Attempt, outcome: Outcome) -> None:
         key = (attempt.partition, attempt.seq)
+        now_ms = self._clock_ms()
         with self._lock:
             self._outcomes.append(outcome)
+            self._recent.append((now_ms, outcome))
             self._retrying.discard(key)
             if outcome.status == "done":
                 self._sent += 1
                 self._recovered = self._recovered or self._last_error != ""
                 self._last_error = ""
-                self._last_success_ms = self._clock_ms()
+                self._last_success_ms = now_ms
                 return
             self._failed += 1
             self._last_error = outcome.detail
@@ -335,6 +352,19 @@ def _outcome(attempt: Attempt, status: Status, tries: int, *, detail: str, due_m
         id=attempt.id,
         partition=attempt.partition,
     )
+
+
+def _brief(endpoint: str, time_ms: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.id,
+        "endpoint": endpoint,
+        "destination": f"webhook:{endpoint}",
+        "status": outcome.status,
+        "tries": outcome.tries,
+        "detail": outcome.detail,
+        "time_ms": time_ms,
+        "due_ms": outcome.due_ms,
+    }
 
 
 def _why(error: Exception) -> str:

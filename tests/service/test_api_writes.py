@@ -11,7 +11,8 @@ import pytest
 
 from service.api import create_app
 from service.api_body import MAX_ITEMS
-from stream.events import CONTROL_ACTIONS
+from stream.codec import Decoder
+from stream.events import CONTROL_ACTIONS, RawMessage
 from tests.service.api_client import JSON, NDJSON, Client, prediction, problem
 from tests.service.api_port import FakePort
 
@@ -139,6 +140,7 @@ def test_predict_with_record_writes_the_answer_as_an_event(client: Client, port:
         "type": "prediction", "monitor": "fraud", "prediction": "ok", "scores": {"ok": 0.75, "fraud": 0.25},
         "model_version": "hoeffding@7",
     }  # fmt: skip
+    assert Decoder(port.config().schemas()).decode([RawMessage("events", 0, 0, value)]).rejects == []
 
 
 def test_predict_keeps_the_given_time(client: Client, port: FakePort) -> None:
@@ -155,6 +157,9 @@ def test_predict_keeps_the_given_time(client: Client, port: FakePort) -> None:
         ("fraud/predict", {"feature": {}}, 422, "bad_body"),
         ("fraud/predict", {"features": {"amount": [1]}}, 422, "bad_body"),
         ("fraud/predict", [], 422, "bad_body"),
+        ("fraud/predict", {"features": {"amount": "much"}}, 422, "wrong_type"),
+        ("fraud/predict", {"features": {"country": True}}, 422, "wrong_type"),
+        ("fraud/predict", {"features": {}, "time": "2026-03-01T10:00:00"}, 422, "time_without_offset"),
         ("nobody/predict", {"features": {}}, 404, "unknown_monitor"),
         ("churn/predict", {"features": {}}, 503, "no_champion"),
         ("fraud/predict?record=true", {"id": "a", "time": "yesterday", "features": {}}, 422, "bad_time"),
@@ -187,7 +192,7 @@ def test_a_deep_parameter_is_a_problem(client: Client, *, depth: int, status: in
 def test_features_that_the_champion_refuses_are_the_caller_s_mistake(client: Client, port: FakePort) -> None:
     """A ValueError of the champion is a 422 with its sentence."""
     port.trouble = ValueError("features.amount is text; write a number")
-    body = problem(client.post("/v1/monitors/fraud/predict", json={"features": {"amount": "x"}}), 422, "bad_features")
+    body = problem(client.post("/v1/monitors/fraud/predict", json={"features": {"amount": 1}}), 422, "bad_features")
     assert body["detail"] == "features.amount is text; write a number"
 
 

@@ -190,6 +190,19 @@ def test_threads_lose_nothing() -> None:
     assert all(log.written["fraud"][verdict.offset] == prediction(n) for n, verdict in found.items())
 
 
+def test_a_refusal_can_be_asked_for_without_writing() -> None:
+    """The same judgement as `append`, and nothing in the log or in the memory."""
+    log = MemoryLog()
+    ingest = ingest_on(log)
+    assert ingest.refusal(prediction(1)) is None
+    refusal = ingest.refusal(prediction(1, features={"amount": "x"}))
+    assert refusal is not None
+    assert refusal[0] == Reason.WRONG_TYPE
+    assert "amount" in refusal[1]
+    assert log.written == {}
+    assert ingest.append([prediction(1)])[0].status == "accepted"
+
+
 @pytest.mark.parametrize(("name", "value"), [("max_item_bytes", 0), ("memory_n", -1)])
 def test_a_limit_out_of_range_is_refused(name: str, value: int) -> None:
     """The message names the parameter and its range."""

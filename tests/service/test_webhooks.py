@@ -197,6 +197,24 @@ def test_the_timestamp_is_that_of_the_try() -> None:
     assert second["webhook-signature"] == sign(NEW, "msg_1", 1_700_003_600, BODY)
 
 
+def test_the_newest_state_of_each_message_is_shown() -> None:
+    """One entry a message and endpoint, newest first, with what came of its last try."""
+    now = [1_000_000]
+    with Receiver(lambda request, n: (200 if n else 500, {})) as receiver:
+        sender = WebhookSender({"ops": config(receiver.url), "other": config(receiver.url)}, clock_ms=lambda: now[0])
+        with running(sender):
+            for endpoint, seq, tries in [("ops", 1, 0), ("ops", 2, 0), ("ops", 1, 1), ("other", 1, 0)]:
+                now[0] += 1_000
+                assert sender.offer(attempt(seq, endpoint, tries=tries))
+                gather(sender, 1)
+    shown = [(one["destination"], one["id"], one["status"], one["tries"], one["time_ms"]) for one in sender.recent()]
+    assert shown == [
+        ("webhook:other", "msg_1", "done", 1, 1_004_000),
+        ("webhook:ops", "msg_1", "done", 2, 1_003_000),
+        ("webhook:ops", "msg_2", "done", 1, 1_002_000),
+    ]
+
+
 def test_stop_returns_in_time_even_while_a_receiver_hangs() -> None:
     """A hanging receiver does not hold the shutdown beyond what was asked."""
     release = threading.Event()
