@@ -1,0 +1,64 @@
+"""Keep one absurd number from ruining a learner: clip each feature at 100 times what its last labels reached.
+
+A change of unit still gets through: the limit follows what arrives by up to a factor of 100 every 256 values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["RangeClip"]
+
+BLOCK_N = 256
+FACTOR = 100.0
+FIRST_LIMIT = 1e12  # before the first block is full nothing is known; 1e12 squared still adds up exactly enough
+
+_LIMIT, _BEFORE, _NOW, _COUNT = range(4)
+
+
+class RangeClip:
+    """Limits per name: `FACTOR` × the largest magnitude in the last two full blocks of values, and at least `FACTOR`.
+
+    What enters the next limit is the clipped value, so a single outlier widens the range by `FACTOR` at most and is
+    forgotten after two blocks. Constant time and four numbers per name.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[float]] = {}
+
+    def clip(self, name: str, value: float) -> float | None:
+        """`value` within the limits of `name`; None for NaN."""
+        state = self._names.get(name)
+        limit = FIRST_LIMIT if state is None else state[_LIMIT]
+        if -limit <= value <= limit:
+            return float(value)
+        if value > limit:
+            return limit
+        return -limit if value < -limit else None
+
+    def learn(self, name: str, value: float) -> None:
+        """Let `value` count for the limits to come."""
+        clipped = self.clip(name, value)
+        if clipped is None:
+            return
+        state = self._names.get(name)
+        if state is None:
+            state = self._names[name] = [FIRST_LIMIT, 0.0, 0.0, 0]
+        magnitude = -clipped if clipped < 0.0 else clipped
+        if magnitude > state[_NOW]:
+            state[_NOW] = magnitude
+        state[_COUNT] += 1
+        if state[_COUNT] == BLOCK_N:
+            largest = max(1.0, state[_BEFORE], state[_NOW])
+            state[:] = [FACTOR * largest, state[_NOW], 0.0, 0]
+
+    def state(self) -> dict[str, list[float]]:
+        """Plain tree for a snapshot."""
+        return self._names
+
+    @classmethod
+    def from_state(cls, state: Any) -> RangeClip:
+        """Restore what `state` gave."""
+        clip = cls()
+        clip._names = {str(name): [float(a), float(b), float(c), int(n)] for name, (a, b, c, n) in state.items()}
+        return clip
