@@ -36,14 +36,12 @@ test: $(VENV)/.dev ## run every test, on two workers (WORKERS=n, ARGS="-k name")
 test-fast: $(VENV)/.dev ## run the tests that start no process and take no five seconds
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration and not kafka and not browser and not slow" $(ARGS)
 
+CHECKS := "ruff check ." "ruff format --check ." "mypy" "lint-imports --cache-dir .cache/import-linter" \
+	"python -m tools.check_sizes" "python -m tools.check_exports"
+
 .PHONY: check
-check: $(VENV)/.dev ## lint, format, types, import directions, sizes, exports
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --cache-dir .cache/import-linter
-	$(BIN)/python -m tools.check_sizes
-	$(BIN)/python -m tools.check_exports
+check: $(VENV)/.dev ## lint, format, types, import directions, sizes, exports: all of them, then the verdict
+	@status=0; for step in $(CHECKS); do echo "== $$step"; $(BIN)/$$step || status=1; done; exit $$status
 
 .PHONY: fix
 fix: $(VENV)/.dev ## repair what ruff can repair
