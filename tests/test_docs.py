@@ -20,6 +20,7 @@ from stream import store
 __all__: list[str] = []
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("stream", "detectors", "learners", "service")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -116,6 +117,14 @@ def _code(document: Path) -> str:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`([^`]+)`", re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     return "\n".join([*blocks, *(" ".join(quoted.split()) for quoted in inline)])
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """Each variable that the packages read stands in the runbook, and each that stands there is read."""
+    sources = [p.read_text("utf-8") for package in PACKAGES for p in (ROOT / package).glob("*.py")]
+    read = {name for source in sources for name in re.findall(r"\"(ANCHORWATCH_[A-Z]\w+)\"", source)}
+    documented = set(re.findall(r"`(ANCHORWATCH_[A-Z]\w+)`", _text("docs/operations.md")))
+    assert documented == read
 
 
 def test_commit_steps_are_the_stores() -> None:
