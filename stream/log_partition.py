@@ -228,6 +228,8 @@ class LogReader:
     _base: int = -1
     _position: int = 0
     _decoded: list[RawMessage] = field(default_factory=list)
+    # The offset behind the last decoded record; `next_offset` stands behind the last one that was returned.
+    _ahead: int = 0
 
     def __post_init__(self) -> None:
         """Find the place, or say that the log does not hold it."""
@@ -237,7 +239,7 @@ class LogReader:
                 f"offset {self.next_offset} of {self._where} is not in the log, which holds {begin} to {end}: "
                 "restore the log or start anew"
             )
-        self._base = self.partition.segment_of(self.next_offset)
+        self._base, self._ahead = self.partition.segment_of(self.next_offset), self.next_offset
 
     def read(self, limit: int) -> list[RawMessage]:
         """Return up to `limit` durable records from here on, and move behind them."""
@@ -275,29 +277,27 @@ class LogReader:
         return self._load(wanted)
 
     def _enter(self, base: int) -> None:
-        expected = max(self.next_offset, self._base)
-        if base != expected:
+        if base != self._ahead:
             raise LogCorruptError(
-                f"{self._where}: offsets {expected} to {base - 1} are missing. Restore the log's files from a backup"
+                f"{self._where}: offsets {self._ahead} to {base - 1} are missing. Restore the log's files from a backup"
             )
         self._base, self._position = base, 0
 
     def _decode(self, end: int, wanted: int) -> None:
         """Decode at least `wanted` records, or up to byte `end`; skip what lies before the next offset."""
         topic, number = self.partition.name
-        expected = self.next_offset
         for frame in frames_in(self.partition.descriptor(self._base), self._position, end):
-            if frame.base_offset > expected:
+            if frame.base_offset > self._ahead:
                 break
             self._position += frame.length
-            if frame.base_offset + frame.count > expected:
-                self._decoded += decode_frame(frame, topic, number)[expected - frame.base_offset :]
-                expected = frame.base_offset + frame.count
+            if frame.base_offset + frame.count > self._ahead:
+                self._decoded += decode_frame(frame, topic, number)[self._ahead - frame.base_offset :]
+                self._ahead = frame.base_offset + frame.count
             if len(self._decoded) >= wanted:
                 return
         if self._position != end and not self._decoded:
             raise LogCorruptError(
-                f"{self._where}: segment {self._base} is damaged at byte {self._position}, near offset {expected}. "
+                f"{self._where}: segment {self._base} is damaged at byte {self._position}, near offset {self._ahead}. "
                 "Restore the log's files from a backup"
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import time
 import uuid
@@ -34,8 +35,16 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaBroker]:
     """Yield one broker for the whole module; who stops it starts it again."""
+    # Log records, which pytest keeps, would hold on to the sockets below.
+    kafka_log = logging.getLogger("kafka")
+    kafka_log.propagate = False
     with kafka_broker() as broker:
         yield broker
+    kafka_log.propagate = True
+    # Sockets of refused connections, before a test of another module has to answer for them.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 class KafkaRig:
@@ -114,9 +123,6 @@ def rig(broker: KafkaBroker) -> Iterator[KafkaRig]:
     rig = KafkaRig(broker)
     yield rig
     rig.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 class TestKafka(TransportLaws):
