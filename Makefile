@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA_DIR ?= anchorwatch-data
 CONFIG ?= anchorwatch.toml
-BENCH ?=
+BENCH ?= $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/_%.py,$(wildcard benchmarks/*.py)))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --group build pyproject.toml
 
@@ -49,8 +49,8 @@ fix: $(VENV)/.dev ## repair what ruff can repair
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.dev ## print every figure of the README (BENCH="fold" for one)
-	$(BIN)/python -m benchmarks $(BENCH)
+bench: $(VENV)/.dev ## print every figure of the README (BENCH=fold for one)
+	@for name in $(BENCH); do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 .PHONY: docs
 docs: $(VENV)/.dev ## check that the documents name every command, key, metric and alert
