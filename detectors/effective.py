@@ -1,54 +1,70 @@
-"""How many independent values a dependent series is worth: what rank tests may count instead of its length."""
+"""How many independent values a series is worth.
+
+Neighbours that resemble each other carry less evidence than their number says.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
-
-from detectors.base import Floats
+from numba import njit
 
 __all__ = ["effective_n"]
 
-_LAGS_SHARE = 4
 
+def effective_n(values: Any) -> float:
+    """The number of values over their integrated autocorrelation time, within [1, n].
 
-def effective_n(values: Floats) -> float:
-    """Length divided by the integrated autocorrelation time, in [1, n].
-
-    Sums autocorrelations over pairs of lags while the pair is positive (Geyer's initial positive sequence), at most
-    up to a quarter of the length. Independent values give about n, a constant gives n.
+    The time is 1 + 2 (rho_1 + rho_2 + …), summed in pairs of lags while a pair is positive (the initial positive
+    sequence). NaN are left out first. A constant series has no autocorrelation: all its values count.
 
     Parameters
     ----------
-    values : float64[n], finite, at least one
+    values : series in its order, 1 value or more
 
-    Notes
-    -----
-    O(n · lags) time. Geyer (1992), doi:10.1214/ss/1177011137.
+    References
+    ----------
+    Geyer (1992), Practical Markov chain Monte Carlo, doi:10.1214/ss/1177011137
 
     Examples
     --------
-    >>> import numpy as np
-    >>> round(effective_n(np.repeat(np.random.default_rng(1).normal(size=200), 10)) / 200, 1) < 1.6
-    True
+    >>> effective_n([0.0, 1.0] * 50)
+    100.0
+    >>> round(effective_n([float(i // 10 % 2) for i in range(1000)]))
+    134
     """
-    count = len(values)
-    if count == 0:
-        raise ValueError("values is empty; give at least one")
-    centred = values - math.fsum(values) / count
-    variance = math.fsum(centred * centred) / count
-    if count < 4 or variance == 0.0:
-        return float(count)
-    time = 1.0
-    for lag in range(1, count // _LAGS_SHARE, 2):
-        pair = _correlation(centred, lag, variance) + _correlation(centred, lag + 1, variance)
+    series = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1 or np.isinf(series).any():
+        raise ValueError("values: give a list of finite numbers (NaN is left out)")
+    series = np.ascontiguousarray(series[~np.isnan(series)])
+    if len(series) == 0:
+        raise ValueError("values holds no number; give 1 or more")
+    return float(min(len(series), max(1.0, len(series) / _autocorrelation_time(series))))
+
+
+@njit(cache=True, nogil=True)
+def _autocorrelation_time(series):  # type: ignore[no-untyped-def]
+    n = series.shape[0]
+    mean = 0.0
+    for i in range(n):
+        mean += series[i] / n
+    variance = _autocovariance(series, mean, 0)
+    # Rounding alone leaves a constant series with a variance of about this.
+    if variance <= (1e-14 * abs(mean)) ** 2 * n:
+        return 1.0
+    time = -1.0
+    for lag in range(0, n - 1, 2):
+        pair = (_autocovariance(series, mean, lag) + _autocovariance(series, mean, lag + 1)) / variance
         if pair <= 0.0:
             break
         time += 2.0 * pair
-    return float(min(count, max(1.0, count / time)))
+    return max(time, 1.0 / n)
 
 
-def _correlation(centred: Floats, lag: int, variance: float) -> float:
-    products = np.multiply(centred[:-lag], centred[lag:])
-    return float(np.add.reduce(products)) / (len(centred) * variance)
+@njit(cache=True, nogil=True)
+def _autocovariance(series, mean, lag):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(series.shape[0] - lag):
+        total += (series[i] - mean) * (series[i + lag] - mean)
+    return total
