@@ -10,9 +10,11 @@ import csv
 import gzip
 import heapq
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from importlib import resources
 
 import msgspec
@@ -135,30 +137,26 @@ def _messages(planted: bool, bad_events: bool) -> Iterator[bytes]:
 
 def _predictions(planted: bool) -> Iterator[tuple[Departure, float]]:
     """Pair each departure from February on with the P(delayed) that the frozen model gives it."""
-    january: list[Departure] = []
-    block: list[Departure] = []
-    model: DelayModel | None = None
-    event = 0
-    for departure in read_departures():
-        if departure.time.month == 1:
-            january.append(departure)
-            continue
-        if model is None:
-            model = train(january)
-        if planted and PLANT.start_event <= event < PLANT.end_event:
-            _to_celsius(departure.features)
-        event += 1
-        block.append(departure)
-        if len(block) == _BLOCK:
-            yield from _scored(model, block)
-            block = []
-    if model is not None:
+    model = frozen_model()
+    shown = itertools.dropwhile(_in_january, read_departures())
+    for first in itertools.count(step=_BLOCK):
+        block = list(itertools.islice(shown, _BLOCK))
+        if not block:
+            return
+        if planted:
+            for departure in block[max(0, PLANT.start_event - first) : max(0, PLANT.end_event - first)]:
+                _to_celsius(departure.features)
         yield from _scored(model, block)
 
 
-def train(departures: list[Departure]) -> DelayModel:
-    """Train the producer's model on those of `departures` that have a label."""
-    labelled = [d for d in departures if d.delayed is not None]
+def _in_january(departure: Departure) -> bool:
+    return departure.time.month == 1
+
+
+@lru_cache(maxsize=1)
+def frozen_model() -> DelayModel:
+    """Return the producer's model, trained on those departures of January that have a label."""
+    labelled = [d for d in itertools.takewhile(_in_january, read_departures()) if d.delayed is not None]
     return DelayModel.train([d.features for d in labelled], [bool(d.delayed) for d in labelled])
 
 
