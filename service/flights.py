@@ -26,12 +26,19 @@ from stream.events import Reason
 __all__ = [
     "BAD_EVENTS",
     "BAD_PLACES",
+    "CRUISE_MPH",
+    "LABEL_DELAY",
+    "MODEL_VERSION",
     "MONITOR",
     "PLANT",
     "Departure",
     "Plant",
+    "frozen_model",
+    "instant",
     "label_time",
     "read_departures",
+    "scheduled_arrival",
+    "soonest_arrival",
     "stream",
 ]
 

@@ -19,7 +19,7 @@ import msgspec
 
 from service.tables import FORMATS, InputError, Malformed, Row, Table, Value, format_of, lines_of, open_table
 
-__all__ = ["InputError", "Progress", "TableOptions", "read_events"]
+__all__ = ["InputError", "Progress", "TableOptions", "default_monitor", "read_events"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes of the file read so far and its size."""
@@ -81,7 +81,7 @@ def read_events(
         return lines_of(path, progress)
     options = options or TableOptions(monitor=default_monitor(path))
     table = open_table(path)
-    check_columns(table, options, path)
+    _check_columns(table, options, path)
     return _TableEvents(table, options, progress).events()
 
 
@@ -91,7 +91,7 @@ def default_monitor(path: Path) -> str:
     return next((name.removesuffix(end) for end in FORMATS if name.lower().endswith(end)), name)
 
 
-def check_columns(table: Table, options: TableOptions, path: Path) -> None:
+def _check_columns(table: Table, options: TableOptions, path: Path) -> None:
     """Raise `InputError` for an option that names no column, with the nearest one; or two that name the same."""
     seen: dict[str, str] = {}
     for option, column in options.roles().items():
