@@ -65,7 +65,9 @@ def messages() -> list[RawMessage]:
             events.append(
                 {"type": "label", "id": f"tx-{answered}", "monitor": "bench", "time": time_ms, "label": truth}
             )
-    return [RawMessage("events", 0, offset, msgspec.json.encode(event)) for offset, event in enumerate(events)]
+    return [
+        RawMessage("events", 0, offset, msgspec.json.encode(event), b"bench") for offset, event in enumerate(events)
+    ]
 
 
 def blocks(raw: list[RawMessage]) -> Iterator[list[RawMessage]]:
@@ -126,7 +128,9 @@ def main() -> None:
     warm()
     raw = messages()
     out = sys.stdout
-    out.write(f"{len(raw)} events ({PAIRS_N} predictions), {sum(len(m.value or b'') for m in raw) / 1e6:.0f} MB of JSON\n")
+    out.write(
+        f"{len(raw)} events ({PAIRS_N} predictions), {sum(len(m.value or b'') for m in raw) / 1e6:.0f} MB of JSON\n"
+    )
     for k in KS:
         seconds, stages = min((run(raw, k) for _ in range(2)), key=lambda result: result[0])
         out.write(f"\nk = {k}: {len(raw) / seconds:,.0f} events per second of process CPU ({seconds:.2f} s)\n")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from learners.river_adapter import RiverLearner
+from service.api_models import NotReadyError
 from service.config import Config
 from service.learner_input import feature_names
 from service.members import Member
@@ -23,7 +24,7 @@ def answer(
     """`{"prediction", "scores", "model"}` for one row of features; see `Service.predict`."""
     settings = config.monitors[monitor]
     if monitor not in champions:
-        raise LookupError(f"monitor {monitor!r} has no committed champion yet: configure a learner, or wait for labels")
+        raise NotReadyError(f"monitor {monitor!r} has no committed champion: configure a learner, or wait")
     name, snapshot = champions[monitor]
     known = feature_names(settings.features)
     x = {key: features[key] for key in known if features.get(key) is not None}

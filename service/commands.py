@@ -68,7 +68,8 @@ def _init(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         options.output.write_text(text, "utf-8")
-        sys.stderr.write(f"wrote {options.output}; next: anchorwatch replay {options.sample} --config {options.output}\n")
+        next_step = f"anchorwatch replay {options.sample} --config {options.output}"
+        sys.stderr.write(f"wrote {options.output}; next: {next_step}\n")
     for monitor, marks in found.marked.items():
         for feature, reason in marks.items():
             sys.stderr.write(f"{monitor}.{feature}: not watched: {reason}\n")
@@ -81,7 +82,7 @@ def _serve(options: argparse.Namespace) -> int:
     config = _configuration(options.config)
     if not config.monitors:
         raise ConfigurationError(
-            "no monitor is configured: `anchorwatch init SAMPLE -o anchorwatch.toml` writes one from a sample of events, "
+            "no monitor is configured: `anchorwatch init SAMPLE -o anchorwatch.toml` writes one from a sample, "
             "`anchorwatch demo` shows one at work"
         )
     data_dir = options.data_dir or Path("anchorwatch-data")

@@ -60,7 +60,7 @@ class FeatureConfig(FeatureSchema, frozen=True, kw_only=True, forbid_unknown_fie
     min_effect: float | None = None
 
 
-class LabelsConfig(_Base):
+class LabelsConfig(_Base, frozen=True, kw_only=True):
     """How labels are joined. `age` is the fixed age at which a prediction is judged; left out, it becomes the 95th
     percentile of the first `age_n` label delays. `on_timeout` is `"unlabelled"` or `{value = …}`."""
 
@@ -73,7 +73,7 @@ class LabelsConfig(_Base):
     max_early: int = 10_000
 
 
-class ReferenceConfig(_Base):
+class ReferenceConfig(_Base, frozen=True, kw_only=True):
     """What current windows are compared with: the first `n` predictions (`fixed`), or the `n` predictions that end
     `gap` before the window, renewed every `step` (`trailing`)."""
 
@@ -84,13 +84,15 @@ class ReferenceConfig(_Base):
     step: int = 500
 
 
-class AdwinConfig(_Base):
+class AdwinConfig(_Base, frozen=True, kw_only=True):
+    """ADWIN on values scaled to [0, 1]; `delta` is its confidence, checked every `clock` values."""
+
     enabled: bool = True
     delta: float = 0.002
     clock: int = 32
 
 
-class PageHinkleyConfig(_Base):
+class PageHinkleyConfig(_Base, frozen=True, kw_only=True):
     """`delta` and `threshold` count in units of the signal's reference spread. With the customary .005 and 50 a stable
     normal signal alarms every 3,000 values (Siegmund's approximation); with .25 and 25 every 2 million."""
 
@@ -101,14 +103,18 @@ class PageHinkleyConfig(_Base):
     alpha: float = 0.9999
 
 
-class RankTestConfig(_Base):
+class RankTestConfig(_Base, frozen=True, kw_only=True):
+    """KS or CvM of a window: the nominal level of one look, the least effect, and how often it is tested."""
+
     enabled: bool = True
     alpha: float = 1e-6
     min_effect: float = 0.1
     test_every: int = 1
 
 
-class EnergyConfig(_Base):
+class EnergyConfig(_Base, frozen=True, kw_only=True):
+    """Energy distance of all features jointly; `window` and `reference` shorten those of the monitor."""
+
     enabled: bool = True
     alpha: float = 1e-4
     min_effect: float = 0.1
@@ -117,7 +123,7 @@ class EnergyConfig(_Base):
     reference: int | None = None
 
 
-class DetectorsConfig(_Base):
+class DetectorsConfig(_Base, frozen=True, kw_only=True):
     adwin: AdwinConfig = AdwinConfig()
     page_hinkley: PageHinkleyConfig = PageHinkleyConfig()
     ks: RankTestConfig = RankTestConfig()
@@ -125,14 +131,14 @@ class DetectorsConfig(_Base):
     energy: EnergyConfig = EnergyConfig()
 
 
-class LearnerConfig(_Base):
+class LearnerConfig(_Base, frozen=True, kw_only=True):
     """A river estimator by its dotted name, such as `river.tree.HoeffdingTreeClassifier`."""
 
     estimator: str
     parameters: dict[str, Any] = {}
 
 
-class AdaptationConfig(_Base):
+class AdaptationConfig(_Base, frozen=True, kw_only=True):
     """`warm_replacement`: from a warning on a fresh learner is trained beside the old one and replaces it on drift."""
 
     policy: Literal["none", "warm_replacement"] = "warm_replacement"
@@ -141,7 +147,9 @@ class AdaptationConfig(_Base):
     min_warm: int = 200
 
 
-class MonitorConfig(_Base):
+class MonitorConfig(_Base, frozen=True, kw_only=True):
+    """What watches one model's stream."""
+
     task: Literal["classification", "regression"] = "classification"
     timezone: str | None = None
     features: dict[str, FeatureConfig] = {}
@@ -166,12 +174,16 @@ class MonitorConfig(_Base):
         return MonitorSchema(name=name, task=self.task, features=features, timezone=self.timezone)
 
 
-class EmbeddedConfig(_Base):
+class EmbeddedConfig(_Base, frozen=True, kw_only=True):
+    """The log in the data folder."""
+
     partitions: int = 1
     segment_bytes: int = 64 * 1024 * 1024
 
 
-class KafkaConfig(_Base):
+class KafkaConfig(_Base, frozen=True, kw_only=True):
+    """The broker; the topic names hold for the embedded log too."""
+
     bootstrap_servers: str = "localhost:9092"
     topic: str = "anchorwatch.events"
     group: str = "anchorwatch"
@@ -185,23 +197,29 @@ class KafkaConfig(_Base):
     ssl_cafile: str | None = None
 
 
-class TransportConfig(_Base):
+class TransportConfig(_Base, frozen=True, kw_only=True):
+    """Where events come from."""
+
     kind: Literal["embedded", "kafka"] = "embedded"
     embedded: EmbeddedConfig = EmbeddedConfig()
     kafka: KafkaConfig = KafkaConfig()
 
 
-class CommitConfig(_Base):
+class CommitConfig(_Base, frozen=True, kw_only=True):
+    """A commit comes after `interval` or `events`, whichever is first."""
+
     interval: str = "1s"
     events: int = 20_000
 
 
-class DeadLettersConfig(_Base):
+class DeadLettersConfig(_Base, frozen=True, kw_only=True):
+    """What is kept of refused events: `raw` keeps their bytes, else only paths and types."""
+
     raw: bool = False
     max_bytes: int = 1_000_000
 
 
-class WebhookConfig(_Base):
+class WebhookConfig(_Base, frozen=True, kw_only=True):
     """One receiver. `secret` is `whsec_` + base64; private addresses are refused unless `allow_private`."""
 
     url: str
@@ -213,18 +231,22 @@ class WebhookConfig(_Base):
     max_pending: int = 10_000
 
 
-class HttpConfig(_Base):
+class HttpConfig(_Base, frozen=True, kw_only=True):
+    """Where HTTP listens."""
+
     host: str = "127.0.0.1"
     port: int = 8000
     max_body_bytes: int = 16 * 1024 * 1024
 
 
-class PipelineConfig(_Base):
+class PipelineConfig(_Base, frozen=True, kw_only=True):
+    """The name of this pipeline in ids and in the store; `hash_key` keys the hashes of sensitive categories."""
+
     name: str = "anchorwatch"
     hash_key: str = ""
 
 
-class Config(_Base):
+class Config(_Base, frozen=True, kw_only=True):
     """The whole tree."""
 
     pipeline: PipelineConfig = PipelineConfig()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_control"]
 
 _DAY_MS = 86_400_000
-type Outputs = Iterator[tuple[str, dict[str, Any]]]
+Outputs = Iterator[tuple[str, dict[str, Any]]]
 
 
 def apply_control(fold: MonitorFold, control: Control, moment: Moment) -> Outputs:

@@ -176,7 +176,7 @@ def send_to_kafka(servers: str, topic: str, limit: int | None, speed: float) -> 
     """Produce the stream to a Kafka topic at `speed` events a second."""
     from stream.kafka_transport import KafkaTransport
 
-    transport = KafkaTransport(servers, topic, "anchorwatch-demo-producer")
+    transport = KafkaTransport(servers, topic, group="anchorwatch-demo-producer")
     events = flights.stream(limit=limit)
     transport.start()
     try:

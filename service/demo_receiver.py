@@ -33,7 +33,7 @@ class Receiver:
                 self.send_response(204 if good else 401)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # silence: the counts say it
+            def log_message(self, *_: object) -> None:  # silence: the counts say it
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Alarm", "Episode", "Episodes", "Incident", "Moment", "SEVERITIES", "record_id", "rfc3339"]
+__all__ = ["SEVERITIES", "Alarm", "Episode", "Episodes", "Incident", "Moment", "record_id", "rfc3339"]
 
 SEVERITIES = ("note", "ticket", "page")
 _PAGES = frozenset({"performance", "concept"})
@@ -102,6 +102,7 @@ class Episodes:
         self.episodes: dict[str, Episode] = {}
         self.incidents: dict[str, Incident] = {}
         self.planned_until_ms = -(1 << 62)
+        self.calm_since_ms: int | None = None
         self.opened = 0
         self.by_status: dict[str, int] = {}
 
@@ -168,6 +169,8 @@ class Episodes:
         if incident is not None and episode.id in incident.open:
             incident.open.remove(episode.id)
             if not incident.open:
+                if incident.severity == "page":
+                    self.calm_since_ms = moment.time_ms
                 record |= {"notification": "resolved", "severity": incident.severity}
         episode.record = record
         self._count("resolved")
@@ -230,6 +233,7 @@ class Episodes:
             "incidents": msgspec.to_builtins(list(self.incidents.values())),
             "order": list(self.episodes),
             "planned_until_ms": self.planned_until_ms,
+            "calm_since_ms": self.calm_since_ms,
             "opened": self.opened,
             "by_status": self.by_status,
         }
@@ -240,6 +244,7 @@ class Episodes:
         self.episodes = {key: episodes[key] for key in state["order"]}
         self.incidents = {i.id: i for i in msgspec.convert(state["incidents"], list[Incident])}
         self.planned_until_ms, self.opened = state["planned_until_ms"], state["opened"]
+        self.calm_since_ms = state["calm_since_ms"]
         self.by_status = dict(state["by_status"])
 
 
@@ -277,9 +282,7 @@ def _record(alarm: Alarm) -> dict[str, Any]:
 
 def record_id(pipeline: str, monitor: str, moment: Moment, signal: str, detector: str, ordinal: str) -> str:
     """The id of an output: the same for a repeat of the same fold, whatever the batches were."""
-    text = "\x1f".join(
-        (pipeline, monitor, "", str(moment.predictions), str(moment.labels), signal, detector, ordinal)
-    )
+    text = "\x1f".join((pipeline, monitor, "", str(moment.predictions), str(moment.labels), signal, detector, ordinal))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -70,6 +70,7 @@ class MonitorFold:
         self.rejected: dict[str, int] = {}
         self.configuration = ""
         self.reference_from = 0
+        self.watching_since_ms: int | None = None
         self.feature_names = feature_names(config.features)
         self._offset = 0
         self._outputs: list[FoldOutput] = []
@@ -119,6 +120,8 @@ class MonitorFold:
                 if number < 0:
                     continue
                 accepted.append((at, row))
+                if number + 1 == self.reference_from + self.config.reference.n:
+                    self.watching_since_ms = times[at]
                 score[row], margin[row] = self._confidence(join.row(number))
                 joined = join.take_early(number) if join.early else None
             else:
@@ -251,15 +254,14 @@ class MonitorFold:
             self._audit(self.committee.adapt(event, only))
 
     def _learn(self, result: LabelResult, number: int) -> None:
-        if result not in _LEARNED:
-            return
         row = self.join.row(number)
+        if result not in _LEARNED or row.label is None:
+            return
         if result is LabelResult.LATE:
             self.scoreboard.add(row)
             self.join.touch(number)
-        x = present(self.feature_names, row.features)
+        x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
-        assert row.label is not None
         self.committee.learn(x, row.label, in_reference=in_reference)
         self._audit(self.committee.settle(self.join.next_number))
 

@@ -19,6 +19,9 @@ __all__ = ["FoldState", "configuration_version"]
 
 _CHUNK = "pending/"
 _LEARNER = "learner/"
+_PLAIN = (
+    "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
+)  # fmt: skip
 
 
 class FoldState:
@@ -70,12 +73,8 @@ class FoldState:
             "core": {
                 "join": fold.join.state(),
                 "watermark": fold.watermark.state(),
-                "newest_label": fold.newest_label,
-                "newest_version": fold.newest_version,
-                "unknown_features": fold.unknown_features,
                 "rejected": fold.rejected,
-                "configuration": fold.configuration,
-                "reference_from": fold.reference_from,
+                **{name: getattr(fold, name) for name in _PLAIN},
             },
             "committee": fold.committee.state() | {"policies": fold.committee.policy_states()},
             "episodes": fold.episodes.state(),
@@ -93,7 +92,7 @@ class FoldState:
         chunks = {int(name.removeprefix(_CHUNK)): d for name, d in components.items() if name.startswith(_CHUNK)}
         fold.join.load(core["join"], chunks)
         fold.watermark.load(core["watermark"])
-        for name in ("newest_label", "newest_version", "unknown_features", "configuration", "reference_from"):
+        for name in _PLAIN:
             setattr(fold, name, core[name])
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.adwin import AdwinBank
+from detectors.base import Bank
 from detectors.page_hinkley import PageHinkleyBank
 from service.config import DetectorsConfig
 from service.episodes import Alarm
@@ -97,7 +98,8 @@ class MeanSignals:
         return self._watch(values[start:], index[start:], start)
 
     def _learn(self, values: NDArray[np.float64], index: NDArray[np.int64]) -> int:
-        assert self._buffer is not None
+        if self._buffer is None:
+            return 0
         taken = min(len(values), self.reference_n - self.seen)
         self._buffer[self.seen : self.seen + taken] = values[:taken]
         self.seen += taken
@@ -110,16 +112,16 @@ class MeanSignals:
         return taken
 
     def _watch(self, values: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
-        assert self._scaling is not None
+        if self._scaling is None:
+            return []
         if self._buffer is None:
             self.seen += len(values)
         spoken: list[Spoken] = []
-        for place, (detector, bank, scaled) in enumerate(
-            (
-                ("adwin", self._adwin, self._scaling.unit(values)),
-                ("page_hinkley", self._page_hinkley, self._scaling.spreads(values)),
-            )
-        ):
+        banks: tuple[tuple[str, Bank, NDArray[np.float64]], ...] = (
+            ("adwin", self._adwin, self._scaling.unit(values)),
+            ("page_hinkley", self._page_hinkley, self._scaling.spreads(values)),
+        )
+        for place, (detector, bank, scaled) in enumerate(banks):
             if not getattr(self.config, detector).enabled:
                 continue
             result = bank.update_many(scaled, index)

@@ -10,7 +10,6 @@ from typing import Any
 
 from learners import LearnerError
 from learners.adaptation import WarmReplacement
-from learners.base import Learner
 from learners.baselines import Majority, Mean
 from learners.frozen import FrozenProbe
 from learners.river_adapter import RiverLearner
@@ -18,7 +17,7 @@ from service.config import LearnerConfig, MonitorConfig
 
 __all__ = ["Committee", "Member"]
 
-type Answer = list[Any]
+Answer = list[Any]
 _FAILURES_SHOWN = 3
 
 
@@ -78,6 +77,7 @@ class Committee:
         if probe is not None:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
         baseline: Any = Majority() if self.classification else Mean()
+        self.learns = bool(self.members)  # whether any member needs features
         self.members["majority" if self.classification else "mean"] = Member("majority", "baseline", baseline)
 
     def _build(self, config: LearnerConfig) -> RiverLearner:
@@ -88,11 +88,6 @@ class Committee:
         if adaptation.policy == "none":
             return None
         return WarmReplacement(learner.fresh, min_warm=adaptation.min_warm, cooldown=adaptation.cooldown)
-
-    @property
-    def learns(self) -> bool:
-        """Whether any member needs features."""
-        return bool(self.config.learners) or "probe" in self.members
 
     def answers(self, x: dict[str, float | str]) -> dict[str, Answer]:
         """What every member says of `x`, by name. The probe answers once it is frozen."""

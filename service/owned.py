@@ -81,5 +81,3 @@ class OwnedPartition:
     def snapshot(self, monitor: str, component: str) -> bytes | None:
         """The committed bytes of a learner."""
         return self._snapshots.get((monitor, component))
-
-

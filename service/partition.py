@@ -115,9 +115,8 @@ class PartitionFold:
             value = message.value or b""
             payload = raw_payload(value) if self.config.dead_letters.raw else redact(value)
             monitor = output.body.get("monitor")
-            self._rejects.append(
-                Reject(message.topic, message.partition, message.offset, reason, output.body["detail"], monitor, payload)
-            )
+            place = (message.topic, message.partition, message.offset)
+            self._rejects.append(Reject(*place, reason, output.body["detail"], monitor, payload))
 
     def release(self) -> Commit:
         """Hand over outputs and rejects without taking a snapshot, for a run that stores nothing."""
@@ -140,4 +139,3 @@ class PartitionFold:
         commit.components = components
         commit.hashes = {name: state.sha256() for name, state in self.states.items()}
         return commit
-

@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = ["PROGRESS_BYTES", "Progress", "read_progress"]
@@ -31,7 +32,7 @@ class Progress:
         path = os.environ.get("ANCHORWATCH_PROGRESS_FILE")
         if not path:
             return cls(None)
-        with open(path, "r+b") as file:
+        with Path(path).open("r+b") as file:
             return cls(mmap.mmap(file.fileno(), PROGRESS_BYTES))
 
     def folded(self, owned: Mapping[int, Any]) -> None:

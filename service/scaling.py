@@ -47,11 +47,13 @@ class Scaling:
 
     def unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`values` on the widened range, in [0, 1]."""
-        return np.clip((values - self.low) / self.width, 0.0, 1.0)
+        scaled: NDArray[np.float64] = np.clip((values - self.low) / self.width, 0.0, 1.0)
+        return scaled
 
     def spreads(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`values` in spreads from the centre, in [-8, 8]."""
-        return np.clip((values - self.centre) / self.spread, -_CLIP_SPREADS, _CLIP_SPREADS)
+        scaled: NDArray[np.float64] = np.clip((values - self.centre) / self.spread, -_CLIP_SPREADS, _CLIP_SPREADS)
+        return scaled
 
     def state(self) -> list[NDArray[Any]]:
         """Arrays for a checkpoint."""

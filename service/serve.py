@@ -84,19 +84,12 @@ class Service:
 def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[[], None]]:
     """The transport that the configuration names, and what closes the log under it."""
     if config.transport.kind == "kafka":
+        from stream.kafka_client import SECURITY_KEYS
         from stream.kafka_transport import KafkaTransport
 
         kafka = config.transport.kafka
-        transport = KafkaTransport(
-            kafka.bootstrap_servers,
-            kafka.topic,
-            kafka.group,
-            security_protocol=kafka.security_protocol,
-            sasl_mechanism=kafka.sasl_mechanism,
-            sasl_username=kafka.sasl_username,
-            sasl_password=kafka.sasl_password,
-            ssl_cafile=kafka.ssl_cafile,
-        )
+        given = {name: getattr(kafka, name) for name in SECURITY_KEYS if getattr(kafka, name, None) is not None}
+        transport = KafkaTransport(kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given)
         return transport, lambda: None
     from stream.embedded_log import EmbeddedLog
     from stream.embedded_transport import EmbeddedTransport
@@ -116,9 +109,8 @@ def build_service(config: Config, data_dir: Path) -> tuple[Service, Callable[[],
 
     data_dir.mkdir(parents=True, exist_ok=True)
     transport, close_log = open_transport(config, data_dir)
-    store = SQLiteStore(data_dir / "checkpoints.sqlite")
     sender = WebhookSender(config.webhooks)
-    worker = Worker(config, transport, store, sender)
+    worker = Worker(config, transport, lambda: SQLiteStore(data_dir / "checkpoints.sqlite"), sender)
     decoder = Decoder(
         config.schemas(), hash_key=config.pipeline.hash_key.encode(), max_bytes=config.dead_letters.max_bytes
     )
@@ -127,7 +119,6 @@ def build_service(config: Config, data_dir: Path) -> tuple[Service, Callable[[],
 
     def close() -> None:
         sender.stop(_SENDER_STOP_S)
-        store.close()
         close_log()
 
     return service, close

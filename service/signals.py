@@ -60,13 +60,9 @@ class FeatureSignals:
         self._make_parts()
 
     def _make_parts(self) -> None:
-        config, features = self.config, self.config.features
-        enabled = {
-            f"feature:{n}": tuple(features[n].detectors or ()) for n in self._watched if features[n].detectors is not None
-        }
-        self.means = MeanSignals(
-            self.names, "data", config.detectors, reference_n=config.reference.n, enabled=enabled
-        )
+        config = self.config
+        enabled = self._enabled()
+        self.means = MeanSignals(self.names, "data", config.detectors, reference_n=config.reference.n, enabled=enabled)
         self.quality = MeanSignals(
             ("missing", "unseen"), "quality", config.detectors, bounds=(0.0, 1.0), order=len(self.names)
         )
@@ -79,6 +75,18 @@ class FeatureSignals:
         ]  # fmt: skip
         self.joint = JointSignal(config.detectors, config.reference, order=len(self.names) + 2, seed=config.seed)
         self._encoder: JointEncoder | None = None
+
+    def _enabled(self) -> dict[str, tuple[str, ...]]:
+        """Which detectors run where not all do: those that a feature names; against a trailing reference, which says
+        that the level moves by itself, no detector of a change of mean."""
+        enabled: dict[str, tuple[str, ...]] = {}
+        for name in self.names:
+            feature = self.config.features.get(name.removeprefix("feature:")) if ":" in name else None
+            if feature is not None and feature.detectors is not None:
+                enabled[name] = tuple(feature.detectors)
+            elif self._mode(name)[0] == "trailing":
+                enabled[name] = ("ks", "cvm")
+        return enabled
 
     def _rank_groups(self) -> dict[tuple[str, float | None], tuple[int, ...]]:
         groups: dict[tuple[str, float | None], list[int]] = {}
@@ -126,7 +134,8 @@ class FeatureSignals:
         return self._watch(columns, start)
 
     def _learn(self, columns: PredictionColumns, until: int) -> None:
-        assert self._buffer is not None
+        if self._buffer is None:
+            return
         rows = self._matrix(columns, 0, until, learn=True)
         self._buffer[self.seen : self.seen + until] = rows
         self.seen += until
@@ -135,7 +144,8 @@ class FeatureSignals:
 
     def _freeze(self, last_number: int) -> None:
         reference = self._buffer
-        assert reference is not None
+        if reference is None:
+            return
         first_class = len(self._numeric_at)
         for place, vocabulary in enumerate(self.vocabularies):
             _recode(reference[:, first_class + place], vocabulary)
@@ -253,7 +263,8 @@ class FeatureSignals:
     def latest(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Newest (statistic, threshold) by signal and detector, for pages and metrics."""
         merged: dict[str, dict[str, tuple[float, float]]] = {}
-        for part in (self.means, self.quality, *self.ranks, self.joint):
+        parts: tuple[MeanSignals | RankSignals | JointSignal, ...] = (self.means, self.quality, *self.ranks, self.joint)
+        for part in parts:
             for name, detectors in part.latest.items():
                 merged.setdefault(name, {}).update(detectors)
         return merged
@@ -300,4 +311,3 @@ def _recode(column: NDArray[np.float64], vocabulary: Vocabulary) -> None:
 
 def _shifted(spoken: Spoken, start: int) -> Spoken:
     return Spoken(spoken.row + start, spoken.order, spoken.alarm)
-

@@ -9,6 +9,7 @@ from service.fold import MonitorFold
 __all__ = ["monitor_phase", "verdict"]
 
 _ANSWERS_NO = frozenset({"performance", "concept"})
+_BLIND = "Send labels: only they show errors."
 _TO_DO = {
     "performance": "Look at the newest errors below; if a release or a data change explains them, roll it back or "
     "accept it; else retrain, or promote the learner that does better on the same events.",
@@ -43,13 +44,13 @@ def verdict(fold: MonitorFold, phase: str, detail: str) -> dict[str, Any]:
             "reason": f"{worst.kind} drift in {', '.join(worst.signals[:3])} since about event {worst.low}",
             "what_to_do": _TO_DO[worst.kind],
         }
-    since_ms = fold.watermark.value_ms
+    since_ms = fold.episodes.calm_since_ms or fold.watching_since_ms or fold.watermark.value_ms
     if phase != "watching":
         return {
             "answer": "cannot_tell",
             "since_ms": since_ms,
             "reason": detail,
-            "what_to_do": "Send labels: only they show errors." if phase == "blind" else "Wait, and keep events coming.",
+            "what_to_do": _BLIND if phase == "blind" else "Wait, and keep events coming.",
         }
     watched = [i for i in fold.episodes.incidents.values() if i.open]
     note = f"; {len(watched)} ticket(s) on data, not on errors" if watched else ""

@@ -161,7 +161,8 @@ class JointSignal:
 
     def update(self, rows: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
         """Take a block of encoded rows [n, d]."""
-        assert self._bank is not None
+        if self._bank is None:
+            return []
         result = self._bank.update_many(rows, index)
         if len(result.statistic):
             pair = (float(result.statistic[-1, 0]), float(result.threshold[-1, 0]))

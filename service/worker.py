@@ -21,7 +21,7 @@ from service.owned import OwnedPartition
 from service.progress import Progress
 from service.view import MonitorHistory
 from service.view_assembly import assemble_view
-from service.webhooks import Attempt, WebhookSender
+from service.webhooks import Attempt, Outcome, WebhookSender
 from stream.errors import FencedError, UnavailableError
 from stream.store import CheckpointStore, StoredRow
 from stream.transport import Transport
@@ -42,7 +42,8 @@ class Worker:
 
     Parameters
     ----------
-    transport, store, sender : opened parts; the worker starts and closes the transport, the caller the others
+    transport, sender : opened parts; the worker starts and closes the transport, the caller the sender
+    open_store : opens the store in the worker's thread, which alone may use it and closes it
     clock_s : wall clock, for commit intervals and due times only
     """
 
@@ -50,12 +51,14 @@ class Worker:
         self,
         config: Config,
         transport: Transport,
-        store: CheckpointStore,
+        open_store: Callable[[], CheckpointStore],
         sender: WebhookSender,
         *,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
-        self.config, self.transport, self.store, self.sender = config, transport, store, sender
+        self.config, self.transport, self.sender = config, transport, sender
+        self.store: CheckpointStore
+        self._open_store = open_store
         self.stop = threading.Event()
         self.refresh = threading.Event()
         self.problems: dict[str, str] = {"partitions": "not owned yet", "store": "ok", "broker": "ok"}
@@ -81,6 +84,7 @@ class Worker:
     def run(self) -> None:
         """Work until `stop`; an error that cannot be mended by waiting ends the run and stands in `fatal`."""
         try:
+            self.store = self._open_store()
             self.transport.start()
             self.publish_view()
             while not self.stop.is_set():
@@ -89,9 +93,11 @@ class Worker:
         except BaseException as error:  # the thread's last word: `serve` exits non-zero with it
             self.fatal = error
             self.problems["worker"] = f"{type(error).__name__}: {error}"
-            log.error("worker stopped", exc_info=error)
+            log.exception("worker stopped")
         finally:
             self.transport.close()
+            if hasattr(self, "store"):
+                self.store.close()
 
     def _patiently(self, step: Callable[[], None]) -> None:
         try:
@@ -179,22 +185,30 @@ class Worker:
         del self.rejects[200:]
 
     def _dispatch(self) -> None:
-        """Publish what is due and note what became of it."""
+        """Note what became of alerts, publish what is due, hand due alerts to their senders."""
         outcomes = self.sender.outcomes()
         for partition in self.owned:
+            self._note(partition, outcomes)
             pipeline = self.config.pipeline.name
             rows = self.store.outbox_due(pipeline, partition, int(self._clock_s() * 1000), _OUTBOX_BATCH)
-            topics = [row for row in rows if row.row.destination.startswith("topic:")]
+            if not rows:
+                continue
             self._progress.unsent(len(rows))
-            done = self._publish(topics)
             for row in rows:
                 if row.row.destination.startswith("webhook:"):
                     self.sender.offer(_attempt(row, partition))
-            done += [o.seq for o in outcomes if o.status in ("done", "disabled", "rejected")]
-            retry = [(o.seq, o.tries, o.due_ms) for o in outcomes if o.status == "retry"]
-            if done or retry:
-                self.store.mark(pipeline, partition, done=done, retry=retry)
-                self._progress.unsent(len(rows) - len(done))
+            done = self._publish([row for row in rows if row.row.destination.startswith("topic:")])
+            if done:
+                self.store.mark(pipeline, partition, done=done)
+            self._progress.unsent(len(rows) - len(done))
+
+    def _note(self, partition: int, outcomes: list[Outcome]) -> None:
+        own = [outcome for outcome in outcomes if outcome.partition == partition]
+        ended = [o for o in own if o.status in ("done", "disabled", "rejected")]
+        retry = [(o.seq, o.tries, o.due_ms) for o in own if o.status == "retry"]
+        if ended or retry:
+            self.store.mark(self.config.pipeline.name, partition, done=[o.seq for o in ended], retry=retry)
+            self._progress.unsent(0)
 
     def _publish(self, rows: list[StoredRow]) -> list[int]:
         by_topic: dict[str, list[StoredRow]] = {}
@@ -238,6 +252,7 @@ def _attempt(row: StoredRow, partition: int) -> Attempt:
     return Attempt(
         seq=row.seq, endpoint=row.row.destination.removeprefix("webhook:"), id=row.row.id, body=row.row.body,
         tries=row.tries,
+        partition=partition,
     )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ and is counted as an orphan when the cap pushes it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -158,6 +157,7 @@ class LabelJoin:
         self._dirty.add(number // CHUNK_N)
         self.counts.predictions += 1
         self.counts.open += 1
+        self._drop_old()
         return number
 
     def take_early(self, number: int) -> tuple[LabelResult, int] | None:
@@ -191,9 +191,7 @@ class LabelJoin:
             self.counts.orphans += 1
         return LabelResult.EARLY
 
-    def _join(
-        self, number: int, row: PendingPrediction, label: str | float, time_ms: int
-    ) -> tuple[LabelResult, int]:
+    def _join(self, number: int, row: PendingPrediction, label: str | float, time_ms: int) -> tuple[LabelResult, int]:
         counts = self.counts
         if row.label is not None:
             if row.assumed:
@@ -231,16 +229,19 @@ class LabelJoin:
             self.age_ms = ordered[min(len(ordered) - 1, (len(ordered) * 95) // 100)]
             self._delays = []
 
-    def due(self, watermark_ms: int) -> Iterator[tuple[int, PendingPrediction]]:
+    def due(self, watermark_ms: int) -> list[tuple[int, PendingPrediction]]:
         """Predictions that mature now, in order. Each has its label, the value on time-out, or None."""
+        matured: list[tuple[int, PendingPrediction]] = []
         while self._mature < self._next:
             row = self._rows[self._mature]
             crowded = self._next - self._mature > self.max_pending
             aged = self.age_ms is not None and watermark_ms - row.time_ms >= self.age_ms
             if not (aged or crowded):
                 break
-            yield self._mature_row(row, evicted=crowded and not aged)
-        self._drop_old()
+            matured.append(self._mature_row(row, evicted=crowded and not aged))
+        if matured:
+            self._drop_old()
+        return matured
 
     def _mature_row(self, row: PendingPrediction, *, evicted: bool) -> tuple[int, PendingPrediction]:
         number = self._mature

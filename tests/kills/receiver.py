@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 
 _PORT, _FILE = int(sys.argv[1]), sys.argv[2]
 _numbers = count(1)
@@ -23,12 +24,12 @@ class Endpoint(BaseHTTPRequestHandler):
             self.send_header("retry-after", "1")
             self.end_headers()
             return
-        with open(_FILE, "a", encoding="utf-8") as file:
+        with Path(_FILE).open("a", encoding="utf-8") as file:
             file.write(self.headers["webhook-id"] + "\n")
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         return
 
 
