@@ -43,7 +43,7 @@ def event(**changes: Any) -> dict[str, Any]:
         "id": "tx-981",
         "monitor": "fraud",
         "time": "2026-03-01T10:00:00Z",
-        "features": {"amount": 12.5, "country": "FR", "age": 41, "mail": "a@b.example", "new": True, "shop": "é:1"},
+        "features": {"amount": 12.5, "country": "FR", "age": 41, "mail": "a@b.example", "new": True, "shop": "é1"},
         "prediction": "ok",
         "scores": {"ok": 0.97, "fraud": 0.03},
         "model_version": "7",

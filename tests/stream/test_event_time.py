@@ -123,3 +123,18 @@ def test_the_short_cut_reads_nothing_else(text: str) -> None:
     short = common_utc_ms(text)
     if short is not None:
         assert event_time_ms(text) == short
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-W09-7T10:00:00Z",
+        "20260301T10:00:00.5Z",
+        "2026-03-01T100000.5Z",
+        "2026-03-01T10:00:00z",
+        "2026-03-01 10:00:00Z",
+    ],
+)
+def test_other_iso_forms_are_not_for_the_short_cut(text: str) -> None:
+    """ISO 8601 has forms of the same length that RFC 3339 has not."""
+    assert common_utc_ms(text) is None
