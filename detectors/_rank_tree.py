@@ -4,9 +4,9 @@ All in int64, so a statistic depends on what the window holds and never on how i
 
 A leaf is a unique reference value u with the gap below it: how many window values lie in the gap, how many equal u, how
 often the reference holds u. A node covers a run of leaves and keeps, with n and m values in reference and window:
-W and G, the window's and the reference's counts; the largest and smallest prefix of m*ref - n*window (Kolmogorov-Smirnov);
-sum(g V) and sum(g V^2), V = twice the mid-rank of u among the window's values (Cramér-von Mises). Each node
-has four children, the lowest nodes four leaves.
+W and G, the window's and the reference's counts; the largest and smallest prefix of m*ref - n*window for
+Kolmogorov-Smirnov; for Cramér-von Mises sum(g V) and sum(g V^2), V = twice the mid-rank of u among the window's values.
+Each node has four children, the lowest nodes four leaves.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Ring(NamedTuple):
     """The newest `window_n` values of F signals."""
 
     values: Floats  # [F, m]
-    index: Ints  # [F, m]
+    positions: Ints  # [F, m]: `index` of each
     places: Ints  # [F, m]: twice the leaf, plus 1 where equal to its value
     flags: Ints  # [F, 3]: values seen, KS open, CvM open
     sums: Ints  # [F, 2]: sum of squared doubled mid-ranks among the reference, sum(t^3 - t) over equal values
@@ -82,7 +82,7 @@ def tree_of(trees, f):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def ring_of(rings, f):  # type: ignore[no-untyped-def]
     """One signal's part."""
-    return Ring(rings.values[f], rings.index[f], rings.places[f], rings.flags[f], rings.sums[f], rings.newest[f])
+    return Ring(rings.values[f], rings.positions[f], rings.places[f], rings.flags[f], rings.sums[f], rings.newest[f])
 
 
 @njit(cache=True, nogil=True)
@@ -314,7 +314,7 @@ def _onset(tree, ring):  # type: ignore[no-untyped-def]
         gain = float(total) * float(total) / (back + 1.0)
         if gain > best:
             best, onset = gain, slot
-    return ring.index[onset]
+    return ring.positions[onset]
 
 
 @njit(cache=True, nogil=True)
@@ -330,7 +330,7 @@ def _alarms(row, f, position, tree, ring, rule, thresholds, count, whole, real):
         if status:
             ring.flags[_KS_OPEN + test] = 1 if status == DRIFT else 0
             root = tree.nodes[0]
-            first = ring.index[ring.flags[_SEEN] % m]
+            first = ring.positions[ring.flags[_SEEN] % m]
             onset = _onset(tree, ring) if status == DRIFT else position
             sign = 1 if root[_MOST] >= -root[_LEAST] else -1
             whole[count] = (row, f, status, sign, onset, first, position, m, test)

@@ -32,7 +32,7 @@ def effective_n(values: Any) -> float:
     >>> effective_n([0.0, 1.0] * 50)
     100.0
     >>> round(effective_n([float(i // 10 % 2) for i in range(1000)]))
-    134
+    199
     """
     series = np.asarray(values, dtype=np.float64)
     if series.ndim != 1 or np.isinf(series).any():
@@ -40,6 +40,8 @@ def effective_n(values: Any) -> float:
     series = np.ascontiguousarray(series[~np.isnan(series)])
     if len(series) == 0:
         raise ValueError("values holds no number; give 1 or more")
+    if series.min() == series.max():
+        return float(len(series))
     return float(min(len(series), max(1.0, len(series) / _autocorrelation_time(series))))
 
 
@@ -50,9 +52,6 @@ def _autocorrelation_time(series):  # type: ignore[no-untyped-def]
     for i in range(n):
         mean += series[i] / n
     variance = _autocovariance(series, mean, 0)
-    # Rounding alone leaves a constant series with a variance of about this.
-    if variance <= (1e-14 * abs(mean)) ** 2 * n:
-        return 1.0
     time = -1.0
     for lag in range(0, n - 1, 2):
         pair = (_autocovariance(series, mean, lag) + _autocovariance(series, mean, lag + 1)) / variance

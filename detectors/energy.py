@@ -200,7 +200,7 @@ def _null_limit(reference_t: Floats, alpha: float, seed: int) -> float:
     return float(mean * max(root, 0.0) ** 3)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _halved(points, signs):  # type: ignore[no-untyped-def]
     """n·m/(n+m)·E² of each halving: with n = m it is -(1/2m) sᵀDs for signs s."""
     dims, count = points.shape
@@ -221,7 +221,7 @@ def _halved(points, signs):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _distance_sum(row, points, count, scale, scratch):  # type: ignore[no-untyped-def]
     """Sum of the distances of `row` to the first `count` columns of `points`, in quanta."""
     for j in range(count):
@@ -238,7 +238,7 @@ def _distance_sum(row, points, count, scale, scratch):  # type: ignore[no-untype
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _pair_sum(points, scale, scratch):  # type: ignore[no-untyped-def]
     """Sum over all ordered pairs of columns."""
     total = np.int64(0)
@@ -247,7 +247,7 @@ def _pair_sum(points, scale, scratch):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _fold(  # type: ignore[no-untyped-def]
     block, positions, reference, window, cross, index, whole, sums, limits, latest, scratch, statistic, effect, spoken,
     onsets,
@@ -270,7 +270,7 @@ def _fold(  # type: ignore[no-untyped-def]
     return alarms
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _take(x, position, reference, window, cross, index, whole, scale, scratch):  # type: ignore[no-untyped-def]
     """Put a row into the ring in the place of the oldest."""
     head, held, size = whole[0], whole[1], window.shape[1]
@@ -290,14 +290,14 @@ def _take(x, position, reference, window, cross, index, whole, scale, scratch): 
     whole[2] += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _measure(n, m, whole, within, scale, latest):  # type: ignore[no-untyped-def]
     between = 2.0 * (whole[5] / scale) / (n * m)
     latest[0] = between - within / scale / (n * n) - whole[3] / scale / (m * m)
     latest[1] = latest[0] / between if between > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _judge(latest, limits, whole):  # type: ignore[no-untyped-def]
     limit, min_effect, clear_ratio = limits
     if whole[4] == 0 and latest[0] > limit and latest[1] >= min_effect:
@@ -309,7 +309,7 @@ def _judge(latest, limits, whole):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _locate(cross, index, whole, onset):  # type: ignore[no-untyped-def]
     """Where the distances to the reference begin to be large: the split with the largest cumulated deviation."""
     head, size = whole[0], len(cross)

@@ -50,7 +50,7 @@ def cvm_tail(x: float) -> float:
     """
     if x < _CVM_SURE:
         return 1.0
-    terms = []
+    terms: list[float] = []
     for k in range(1, 200):
         if terms and x * ((2 * k - 1) * math.pi) ** 2 / 2.0 > 745.0:
             break

@@ -1,6 +1,6 @@
 """Kolmogorov-Smirnov and Cramér-von Mises tests of a sliding window against a fixed reference, exact at every event.
 
-Both are read off one tree over the reference's values (`_rank_tree`): one arriving and one leaving value cost two paths.
+Both are read off one tree over the reference's values (`_rank_tree`): an arriving and a leaving value cost two paths.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from detectors.base import (
 from detectors.null_laws import cvm_critical, ks_critical
 
 __all__ = [
+    "RING_STATE",
     "CramerVonMises",
     "KolmogorovSmirnov",
     "RankBank",
@@ -42,7 +43,8 @@ __all__ = [
 
 RankTest = Literal["ks", "cvm"]
 _TESTS: tuple[RankTest, ...] = ("ks", "cvm")
-_RING_STATE = ("values", "index", "flags", "newest")
+# What the ring is rebuilt from; places and sums follow from it and the reference.
+RING_STATE = ("values", "positions", "flags", "newest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class RankBank:
 
     def state(self) -> State:
         """Rule, thresholds, reference and window, copied; the tree is rebuilt from them."""
-        ring = {name: getattr(self._ring, name).copy() for name in _RING_STATE}
+        ring = {name: getattr(self._ring, name).copy() for name in RING_STATE}
         lengths = np.array([len(part) for part in self._reference], dtype=np.int64)
         return {
             "window_n": self.window_n,
@@ -143,7 +145,7 @@ class RankBank:
             test_every=int(state["test_every"]), min_effect=float(state["min_effect"]),
             clear_ratio=float(state["clear_ratio"]),
         )  # fmt: skip
-        restored(state, {name: getattr(bank._ring, name) for name in _RING_STATE} | {"thresholds": bank.thresholds})
+        restored(state, {name: getattr(bank._ring, name) for name in RING_STATE} | {"thresholds": bank.thresholds})
         bank._plant()
         return bank
 
@@ -169,12 +171,12 @@ class _SingleRankTest:
     def update(self, x: float) -> Any:
         """Take one value; NaN counts as missing."""
         result = self.bank.update_many(np.array([[x]]), np.array([self._seen]))
-        part = result.ks if self._test == "ks" else result.cvm
-        assert part is not None
         self._seen += 1
-        self.alarms = part.alarms
-        self.statistic = float(part.statistic[0, 0])
-        self.drift_detected = any(alarm.status == DRIFT for alarm in part.alarms)
+        for part in (result.ks, result.cvm):
+            if part is not None:
+                self.alarms = part.alarms
+                self.statistic = float(part.statistic[0, 0])
+        self.drift_detected = any(alarm.status == DRIFT for alarm in self.alarms)
         return self
 
     @property
@@ -262,7 +264,7 @@ def empty_ring(n_signals: int, window_n: int) -> Ring:
     """An empty window."""
     shape = (n_signals, window_n)
     return Ring(
-        values=np.zeros(shape), index=np.zeros(shape, dtype=np.int64), places=np.zeros(shape, dtype=np.int64),
+        values=np.zeros(shape), positions=np.zeros(shape, dtype=np.int64), places=np.zeros(shape, dtype=np.int64),
         flags=np.zeros((n_signals, 3), dtype=np.int64), sums=np.zeros((n_signals, 2), dtype=np.int64),
         newest=np.full((n_signals, 2), np.nan),
     )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from detectors._rank_tree import fold_trailing, plant, recount, replant, ring_of, tree_of
 from detectors.base import Floats, Ints, State, checked_block, require, restored
 from detectors.rank_tests import (
+    RING_STATE,
     RankResult,
     RankTest,
     empty_ring,
@@ -23,8 +24,6 @@ from detectors.rank_tests import (
 )
 
 __all__ = ["TrailingRankBank"]
-
-_RING_STATE = ("values", "index", "flags", "newest")
 
 
 class TrailingRankBank:
@@ -87,7 +86,7 @@ class TrailingRankBank:
         return rank_result(self._rule, self.thresholds, statistic, whole[:count], real[:count])
 
     def _arrays(self) -> dict[str, Any]:
-        ring = {name: getattr(self._ring, name) for name in _RING_STATE}
+        ring = {name: getattr(self._ring, name) for name in RING_STATE}
         return {**ring, "reference": self._reference, "history": self._history, "thresholds": self.thresholds}
 
     def state(self) -> State:
@@ -104,7 +103,8 @@ class TrailingRankBank:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TrailingRankBank:
         """The bank that gave `state`."""
-        tests: list[RankTest] = (["ks"] if state["ks"] else []) + (["cvm"] if state["cvm"] else [])
+        both: tuple[RankTest, RankTest] = ("ks", "cvm")
+        tests = [test for test in both if state[test]]
         bank = cls(
             int(state["n_signals"]), reference_n=int(state["reference_n"]), gap_n=int(state["gap_n"]),
             window_n=int(state["window_n"]), step_n=int(state["step_n"]), tests=tests,
