@@ -36,6 +36,7 @@ _LABELS = ("label", "target", "class", "y", "outcome", "y_true", "ground_truth")
 _PREDICTIONS = ("prediction", "y_pred", "predicted", "pred", "yhat", "y_hat")
 _TIMES = ("timestamp", "datetime", "event_time", "time", "date")
 _AUTOCORRELATED = 0.7  # neighbouring rows alike: windows then differ from a fixed reference without any drift
+_STRAY_SHARE = 0.005  # a monitor that so few events name is likelier a misspelt one
 _TREES: dict[str, str] = {
     "classification": "river.tree.HoeffdingTreeClassifier",
     "regression": "river.tree.HoeffdingTreeRegressor",
@@ -98,6 +99,9 @@ def infer(events: Iterable[bytes], *, reference: Iterable[bytes] | None = None) 
             'write one JSON object a line, such as {"type":"prediction","id":"1","monitor":"m","time":…,"features":{…}}'
         )
     earlier = _gather(reference)[0] if reference is not None else {}
+    total = sum(len(sample.rows) for sample in samples.values())
+    strays = [name for name, sample in samples.items() if len(sample.rows) < _STRAY_SHARE * total]
+    skipped += sum(len(samples.pop(name).rows) for name in strays)
     monitors: dict[str, MonitorConfig] = {}
     notes: dict[str, MonitorNote] = {}
     for name, sample in samples.items():

@@ -218,6 +218,12 @@ def test_several_monitors_are_told_apart() -> None:
     assert {name: list(m.features) for name, m in found.config.monitors.items()} == {"m": ["x"], "other": ["y"]}
 
 
+def test_a_monitor_that_hardly_any_event_names_is_a_slip() -> None:
+    """One event of 600 for another monitor is skipped: replay then refuses its like as unknown."""
+    found = infer([*_sample({"x": _noise().tolist()}), _event(9, {"x": 1.0}, monitor="mm")])
+    assert (list(found.config.monitors), found.skipped) == (["m"], 1)
+
+
 def test_times_without_offset_get_a_zone_to_be_named() -> None:
     """Otherwise every event would be refused; the comment asks for the right one."""
     events = [_event(i, {"x": 1.0}, time="2013-01-01T00:00:00") for i in range(3)]
