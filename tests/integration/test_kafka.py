@@ -37,10 +37,10 @@ def broker() -> Iterator[KafkaBroker]:
     """Yield one broker for the whole module; who stops it starts it again."""
     # Log records, which pytest keeps, would hold on to the sockets below.
     kafka_log = logging.getLogger("kafka")
-    kafka_log.propagate = False
+    kafka_log.setLevel(logging.CRITICAL + 1)
     with kafka_broker() as broker:
         yield broker
-    kafka_log.propagate = True
+    kafka_log.setLevel(logging.NOTSET)
     # Sockets of refused connections, before a test of another module has to answer for them.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
