@@ -44,9 +44,7 @@ class RangeClip:
         state = self._names.get(name)
         if state is None:
             state = self._names[name] = [FIRST_LIMIT, 0.0, 0.0, 0]
-        magnitude = -clipped if clipped < 0.0 else clipped
-        if magnitude > state[_NOW]:
-            state[_NOW] = magnitude
+        state[_NOW] = max(state[_NOW], abs(clipped))
         state[_COUNT] += 1
         if state[_COUNT] == BLOCK_N:
             largest = max(1.0, state[_BEFORE], state[_NOW])

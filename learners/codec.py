@@ -12,6 +12,7 @@ import hashlib
 import math
 import operator
 import re
+import statistics
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -23,21 +24,25 @@ from learners.errors import EstimatorRefusedError, SnapshotError
 from learners.graph import GraphWriter
 from learners.graph_reader import GraphReader
 
-__all__ = ["FORMAT_VERSION", "decode", "encode", "find_river_class"]
+__all__ = ["FORMAT_VERSION", "decode", "encode", "find_river_class", "kind_of"]
 
 FORMAT_VERSION = 1
 _MAGIC = b"AWLC"
 _HEADER_N = len(_MAGIC) + 2 + 32
 
 # River packages whose classes hold state and touch no file or network when used.
-RIVER_PACKAGES = frozenset(
-    """_river_rust active anomaly base bandit cluster compose conf covariance drift dummy ensemble facto
-    feature_extraction feature_selection forest imblearn linear_model metrics misc model_selection multiclass
-    multioutput naive_bayes neighbors neural_net optim preprocessing proba reco rules sketch stats time_series tree
-    utils""".split()
-)
+# fmt: off
+RIVER_PACKAGES = frozenset({
+    "_river_rust", "active", "anomaly", "bandit", "base", "cluster", "compose", "conf", "covariance", "drift",
+    "dummy", "ensemble", "facto", "feature_extraction", "feature_selection", "forest", "imblearn", "linear_model",
+    "metrics", "misc", "model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "optim",
+    "preprocessing", "proba", "reco", "rules", "sketch", "stats", "time_series", "tree", "utils",
+})
+# fmt: on
 _RIVER_MODULE = re.compile(r"river(\.[A-Za-z_][A-Za-z_0-9]*)+")
-_BUILTINS = frozenset({"abs", "bool", "dict", "float", "int", "len", "list", "max", "min", "set", "str", "sum", "tuple"})
+_BUILTINS = frozenset(
+    {"abs", "bool", "dict", "float", "int", "len", "list", "max", "min", "set", "str", "sum", "tuple"}
+)
 _BUILTIN_CLASSES = {name: getattr(builtins, name) for name in _BUILTINS if isinstance(getattr(builtins, name), type)}
 _COLLECTIONS = frozenset({"Counter", "OrderedDict", "defaultdict", "deque"})
 
@@ -81,6 +86,8 @@ def _class(name: str) -> type | None:
     module, _, qualname = name.partition(":")
     if module == "builtins":
         return _BUILTIN_CLASSES.get(qualname)
+    if name == "statistics:NormalDist":
+        return statistics.NormalDist
     if module == "collections" and qualname in _COLLECTIONS:
         found: Any = getattr(import_module("collections"), qualname)
         return found if isinstance(found, type) else None
@@ -165,6 +172,10 @@ def decode(data: bytes) -> Any:
     SnapshotError
         the bytes are damaged, of another format, or were written with another version of river.
     """
+    return _rebuild(_payload(data))
+
+
+def _payload(data: bytes) -> bytes:
     if len(data) < _HEADER_N or data[:4] != _MAGIC:
         raise SnapshotError("this is no snapshot of a learner: restore a backup, or let the learner start anew")
     version = int.from_bytes(data[4:6], "big")
@@ -173,7 +184,24 @@ def decode(data: bytes) -> Any:
         raise SnapshotError("the snapshot fails its checksum: restore a backup, or let the learner start anew")
     if version != FORMAT_VERSION:
         raise SnapshotError(f"snapshot format {version} is not {FORMAT_VERSION}: use the program that wrote it")
-    return _rebuild(payload)
+    return payload
+
+
+def kind_of(data: bytes) -> str | None:
+    """The text under `"kind"` in the dict that the bytes hold, None if there is none; builds nothing.
+
+    Raises
+    ------
+    SnapshotError
+        the bytes are damaged.
+    """
+    try:
+        _, layouts, bodies, (top,) = msgspec.msgpack.decode(_payload(data))
+        body = bodies[top]
+        pairs = body[1:] if layouts[body[0]] == ["dict"] else []
+        return next((str(v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if k == "kind"), None)
+    except (msgspec.DecodeError, TypeError, ValueError, IndexError, KeyError) as error:
+        raise SnapshotError(f"the snapshot contradicts itself ({error})") from error
 
 
 def _rebuild(payload: bytes) -> Any:
@@ -184,6 +212,5 @@ def _rebuild(payload: bytes) -> Any:
         return GraphReader(_NAMES).read(plain)
     except SnapshotError:
         raise
-    except Exception as error:  # noqa: BLE001 # whatever a forged payload trips over is one verdict
+    except Exception as error:  # whatever a forged payload trips over is one verdict
         raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__}: {error})") from error
-

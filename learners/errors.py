@@ -1,8 +1,8 @@
 """Errors of the learners, one tree; what to do stands in each docstring.
 
-    LearnerError
-    ├── EstimatorRefusedError   (a ValueError too: the configuration names something that cannot be carried)
-    └── SnapshotError
+LearnerError
+├── EstimatorRefusedError   (a ValueError too: the configuration names something that cannot be carried)
+└── SnapshotError
 """
 
 from __future__ import annotations

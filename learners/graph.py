@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import statistics
 import types
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ class GraphWriter:
         EstimatorRefusedError
             something in the graph is not allowed; the message names it and what holds it.
         """
-        top = self._value(root)
+        top = self.value(root)
         bodies: list[list[Any]] = []
         done = 0
         while done < len(self._objects):
@@ -84,14 +85,17 @@ class GraphWriter:
             self._objects.append(obj)
         return number
 
-    def _layout(self, *layout: Any) -> int:
+    def layout(self, *layout: Any) -> int:
+        """The number of a layout."""
         return self._layouts.setdefault(layout, len(self._layouts))
 
-    def _values(self, values: Any) -> list[Any]:
-        value = self._value
+    def values(self, values: Any) -> list[Any]:
+        """Values in their plain form."""
+        value = self.value
         return [v if type(v) in _PLAIN else value(v) for v in values]
 
-    def _value(self, v: Any) -> Any:
+    def value(self, v: Any) -> Any:
+        """One value in its plain form; an object met for the first time is queued."""
         kind = type(v)
         if kind is str:
             return v if v.isascii() else _text(v)
@@ -100,7 +104,7 @@ class GraphWriter:
         if kind in _PLAIN:
             return v
         if kind is tuple:
-            return [TUPLE, self._values(v)]
+            return [TUPLE, self.values(v)]
         if kind in _OBJECTS or kind.__module__.startswith("river."):
             return [self._number(v)]
         return self._rare(v)
@@ -109,13 +113,13 @@ class GraphWriter:
         if v is _UNSEEDED:
             return [UNSEEDED, None]
         if isinstance(v, frozenset):
-            return [FROZENSET, self._sorted(v)]
+            return [FROZENSET, self.members(v)]
         if isinstance(v, type):
             return [CLASS, self._allowed(self._names.class_name(v), v)]
         if isinstance(v, np.generic) and v.dtype.kind in ARRAY_KINDS:
             return [SCALAR, v.dtype.str, v.tobytes()]
         if isinstance(v, types.MethodType) and self._names.function_name(v.__func__) is not None:
-            return [METHOD, self._value(v.__self__), v.__func__.__name__]
+            return [METHOD, self.value(v.__self__), v.__func__.__name__]
         if callable(v) and not isinstance(v, functools.partial):
             return [FUNCTION, self._allowed(self._names.function_name(v), v)]
         return [self._number(v)]
@@ -126,8 +130,9 @@ class GraphWriter:
             raise _NotCarriedError(f"{getattr(v, '__qualname__', v)!r} of module {getattr(v, '__module__', None)}")
         return name
 
-    def _sorted(self, members: Any) -> list[Any]:
-        values = self._values(members)
+    def members(self, members: Any) -> list[Any]:
+        """Members of a set in an order of their own."""
+        values = self.values(members)
         for value in values:
             if isinstance(value, list) and value[0] != TUPLE:
                 raise _NotCarriedError("a set of objects, whose order is not defined")
@@ -140,12 +145,12 @@ class GraphWriter:
             return describe(self, obj)
         if kind.__module__.startswith("river._river_rust"):
             return self._native(obj)
-        if kind.__module__.startswith("river."):
+        if kind.__module__.startswith("river.") or kind is statistics.NormalDist:
             return self._instance(obj)
         if (kind.__module__, kind.__qualname__) == ("random", "Random"):
             return _random(self, obj)
         if kind.__module__.startswith("numpy.random") and kind.__name__ in BIT_GENERATORS:
-            return [self._layout("bit_generator", kind.__name__), self._value(obj.state)]
+            return [self.layout("bit_generator", kind.__name__), self.value(obj.state)]
         raise _NotCarriedError(f"a {kind.__module__}.{kind.__qualname__}")
 
     def _instance(self, obj: Any) -> list[Any]:
@@ -161,14 +166,15 @@ class GraphWriter:
         key = (kind, tuple(fields))
         layout = self._class_layouts.get(key)
         if layout is None:
-            layout = self._class_layouts[key] = self._layout("instance", self._names.class_name(kind), *key[1])
-        body = self._values(fields.values())
+            layout = self._class_layouts[key] = self.layout("instance", self._names.class_name(kind), *key[1])
+        body = self.values(fields.values())
         body.insert(0, layout)
         return body
 
     def _check_instance(self, kind: type) -> tuple[str, ...]:
         self._allowed(self._names.class_name(kind), kind)
-        if kind.__new__ is not object.__new__:
+        maker: Any = kind.__new__
+        if maker is not object.__new__:
             raise _NotCarriedError(f"a {kind.__module__}.{kind.__qualname__}, which is built in a way of its own")
         return slot_names(kind)
 
@@ -179,20 +185,21 @@ class GraphWriter:
             data, factory, mask, _ = obj.__reduce__()[1]
             if mask is not None:
                 raise _NotCarriedError("a masked VectorDict")
-            return [self._layout("vector", name), self._value(factory), *self._pairs(data)]
+            return [self.layout("vector", name), self.value(factory), *self.pairs(data)]
         arguments = obj.__getnewargs__() if hasattr(obj, "__getnewargs__") else ()
-        return [self._layout("native", name), obj.__getstate__(), *self._values(arguments)]
+        return [self.layout("native", name), obj.__getstate__(), *self.values(arguments)]
 
-    def _pairs(self, mapping: Any) -> list[Any]:
+    def pairs(self, mapping: Any) -> list[Any]:
+        """Keys and values of a mapping, alternating, in its order."""
         pairs: list[Any] = []
         for key, value in mapping.items():
             pairs.append(self._key(key))
-            pairs.append(value if type(value) in _PLAIN else self._value(value))
+            pairs.append(value if type(value) in _PLAIN else self.value(value))
         return pairs
 
     def _key(self, key: Any) -> Any:
-        value = self._value(key)
-        if isinstance(value, list) and len(value) == 1 and type(key).__hash__ is not object.__hash__:
+        value = self.value(key)
+        if isinstance(value, list) and len(value) == 1 and _hash_of(key) is not object.__hash__:
             raise _NotCarriedError(f"a key of type {type(key).__qualname__}, whose hash depends on its state")
         return value
 
@@ -213,7 +220,6 @@ _EMPTY: dict[str, Any] = {}
 _UNSEEDED = object()
 
 
-
 def slot_names(kind: type) -> tuple[str, ...]:
     """Names in the `__slots__` of a class and its bases, as attributes are read."""
     names: list[str] = []
@@ -226,6 +232,10 @@ def slot_names(kind: type) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _hash_of(key: object) -> Any:
+    return type(key).__hash__
+
+
 def _text(v: str) -> Any:
     try:
         v.encode()
@@ -235,48 +245,48 @@ def _text(v: str) -> Any:
 
 
 def _list(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("list"), *writer._values(obj)]
+    return [writer.layout("list"), *writer.values(obj)]
 
 
 def _dict(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout(_DICTS[type(obj)]), *writer._pairs(obj)]
+    return [writer.layout(_DICTS[type(obj)]), *writer.pairs(obj)]
 
 
 def _defaultdict(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("defaultdict"), writer._value(obj.default_factory), *writer._pairs(obj)]
+    return [writer.layout("defaultdict"), writer.value(obj.default_factory), *writer.pairs(obj)]
 
 
 def _set(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("sorted_set" if type(obj) is SortedSet else "set"), *writer._sorted(obj)]
+    return [writer.layout("sorted_set" if type(obj) is SortedSet else "set"), *writer.members(obj)]
 
 
 def _deque(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("deque"), obj.maxlen, *writer._values(obj)]
+    return [writer.layout("deque"), obj.maxlen, *writer.values(obj)]
 
 
 def _array(writer: GraphWriter, obj: Any) -> list[Any]:
     if obj.dtype.kind not in ARRAY_KINDS:
         raise _NotCarriedError(f"a numpy array of {obj.dtype}")
     order = "F" if obj.ndim > 1 and obj.flags.f_contiguous and not obj.flags.c_contiguous else "C"
-    return [writer._layout("array"), obj.dtype.str, order, list(obj.shape), obj.tobytes(order)]
+    return [writer.layout("array"), obj.dtype.str, order, list(obj.shape), obj.tobytes(order)]
 
 
 def _partial(writer: GraphWriter, obj: Any) -> list[Any]:
     pairs = [item for pair in obj.keywords.items() for item in pair]
-    return [writer._layout("partial"), *writer._values((obj.func, tuple(obj.args), tuple(pairs)))]
+    return [writer.layout("partial"), *writer.values((obj.func, tuple(obj.args), tuple(pairs)))]
 
 
 def _random(writer: GraphWriter, obj: Any) -> list[Any]:
     version, words, gauss = obj.getstate()
-    return [writer._layout("random"), version, np.array(words, "<u4").tobytes(), gauss]
+    return [writer.layout("random"), version, np.array(words, "<u4").tobytes(), gauss]
 
 
 def _generator(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("generator"), writer._value(obj.bit_generator)]
+    return [writer.layout("generator"), writer.value(obj.bit_generator)]
 
 
 def _random_state(writer: GraphWriter, obj: Any) -> list[Any]:
-    return [writer._layout("random_state"), writer._value(obj.get_state(legacy=False))]
+    return [writer.layout("random_state"), writer.value(obj.get_state(legacy=False))]
 
 
 _DICTS: dict[type, str] = {dict: "dict", collections.OrderedDict: "ordered_dict", collections.Counter: "counter"}

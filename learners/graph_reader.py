@@ -151,7 +151,7 @@ def _make_native(reader: GraphReader, cls: Any, body: list[Any], _: list[Any]) -
         obj.__setstate__(body[1])
     except BaseException as error:
         raise_unless_panic(error)
-        raise ValueError(f"a {cls.__name__} refuses its state") from None
+        raise ValueError(f"a {cls.__name__} refuses its state") from error
     if obj.__getstate__() != body[1]:
         raise ValueError(f"the state of a {cls.__name__} is not what it was")
     return obj

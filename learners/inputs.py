@@ -50,8 +50,8 @@ class Inputs:
                 continue
             values = self._values.setdefault(name, {})
             if value not in values and len(values) <= self._cap:
-                value = value if len(values) < self._cap else OTHER
-                values[value] = f"{name}={value}"
+                known = value if len(values) < self._cap else OTHER
+                values[known] = f"{name}={known}"
 
     def encode(self, x: Features) -> dict[str, float | str]:
         """The features as the estimator takes them; `x` is left alone."""
@@ -79,16 +79,27 @@ class Inputs:
 
     def state(self) -> dict[str, Any]:
         """Plain tree for a snapshot."""
-        return {"clip": self._clip.state(), "values": {name: list(values) for name, values in self._values.items()}}
+        return {
+            "mode": self.mode,
+            "cap": self._cap,
+            "clip": self._clip.state(),
+            "values": {name: list(values) for name, values in self._values.items()},
+        }
 
-    def load(self, state: dict[str, Any]) -> None:
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Inputs:
         """Restore what `state` gave."""
-        self._clip = RangeClip.from_state(state["clip"])
-        self._values = {str(n): {str(v): f"{n}={v}" for v in values} for n, values in state["values"].items()}
+        inputs = cls(state["mode"], int(state["cap"]))
+        inputs._clip = RangeClip.from_state(state["clip"])
+        inputs._values = {str(n): {str(v): f"{n}={v}" for v in values} for n, values in state["values"].items()}
+        return inputs
 
 
 def text_mode(estimator: Any) -> TextMode:
-    """How text must be passed to a river estimator, from the family that it and its parts belong to."""
+    """How text must be passed to an untrained river estimator, from the family that it and its parts belong to.
+
+    A trained ensemble holds members of private classes that this does not know: the answer is kept in snapshots.
+    """
     from river import base, compose, forest, tree
 
     if isinstance(estimator, compose.Pipeline):
@@ -96,14 +107,16 @@ def text_mode(estimator: Any) -> TextMode:
     models = getattr(estimator, "models", None)
     parts = list(models.values() if isinstance(models, dict) else models or ())
     if isinstance(estimator, base.Wrapper):
-        parts.append(estimator._wrapped_model)
+        parts.append(estimator._wrapped_model)  # noqa: SLF001 # river's own name for what a wrapper holds
     if parts:
         modes = {text_mode(part) for part in parts}
         return modes.pop() if len(modes) == 1 else "dense"
     if isinstance(estimator, tree.HoeffdingTreeRegressor | forest.ARFRegressor):
         # Its leaves hold linear models, unless they are told to answer with the mean.
         return "native" if estimator.leaf_prediction == "mean" else "dense"
-    if isinstance(estimator, tree.HoeffdingTreeClassifier | tree.SGTClassifier | tree.SGTRegressor | forest.ARFClassifier):
+    if isinstance(
+        estimator, tree.HoeffdingTreeClassifier | tree.SGTClassifier | tree.SGTRegressor | forest.ARFClassifier
+    ):
         return "native"
     module = type(estimator).__module__
     if module.startswith(_TEXT_PACKAGES):

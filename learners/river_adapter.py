@@ -85,9 +85,15 @@ class RiverLearner:
             "classes_cap": classes_cap,
         }
         _prove(msgspec.json.encode(config))
-        self._begin(config, generation=0, model=None)
+        self._begin(config, generation=0)
 
-    def _begin(self, config: dict[str, Any], *, generation: int, model: Any) -> None:
+    @classmethod
+    def _unproven(cls, config: dict[str, Any], generation: int, model: Any = None) -> Self:
+        learner = cls.__new__(cls)
+        learner._begin(config, generation, model)  # noqa: SLF001 # its own class; __init__ would prove it again
+        return learner
+
+    def _begin(self, config: dict[str, Any], generation: int, model: Any = None) -> None:
         self._config, self.generation = config, generation
         self._model = _build(config, generation) if model is None else model
         self._inputs = Inputs(text_mode(self._model), _CATEGORIES_CAP)
@@ -120,9 +126,7 @@ class RiverLearner:
 
         Without `generation`, the one after this learner's.
         """
-        learner = RiverLearner.__new__(RiverLearner)
-        learner._begin(self._config, generation=self.generation + 1 if generation is None else generation, model=None)
-        return learner
+        return self._unproven(self._config, self.generation + 1 if generation is None else generation)
 
     def predict_one(self, x: Features) -> Label | None:
         """The most probable class, the first in order of text among equals; or the number. None while unknown."""
@@ -152,7 +156,7 @@ class RiverLearner:
     def _normalized(self, raw: Mapping[Any, float]) -> dict[str, float]:
         known = len(self._labels)
         scores = {self._labels[int(code)]: float(p) for code, p in raw.items() if int(code) < known}
-        scores = {label: 0.0 if p < 0.0 else p for label, p in sorted(scores.items())}
+        scores = {label: max(p, 0.0) for label, p in sorted(scores.items())}
         total = sum(scores.values())
         if not math.isfinite(total):
             self.failures += 1
@@ -239,17 +243,25 @@ class RiverLearner:
         try:
             if tree["kind"] != "river":
                 raise SnapshotError(f"a snapshot of {tree['kind']!r} is no river learner")
-            learner = cls.__new__(cls)
-            learner._begin(tree["config"], generation=tree["generation"], model=tree["model"])
-            learner._labels = list(tree["labels"])
-            learner._codes = {label: code for code, label in enumerate(learner._labels)}
-            learner._learned_n, learner.failures = tree["learned_n"], tree["failures"]
-            learner._inputs.load(tree["inputs"])
-            learner._target = RangeClip.from_state(tree["target"])
+            learner = cls._unproven(tree["config"], tree["generation"], tree["model"])
+            learner._load(tree)  # noqa: SLF001 # its own class
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SnapshotError(f"the snapshot of a river learner lacks {error}: restore a backup") from error
-        learner._nbytes = len(data)
         return learner
+
+    def _load(self, tree: dict[str, Any]) -> None:
+        self._labels = list(tree["labels"])
+        self._codes = {label: code for code, label in enumerate(self._labels)}
+        self._learned_n, self.failures = tree["learned_n"], tree["failures"]
+        self._inputs = Inputs.from_state(tree["inputs"])
+        self._target = RangeClip.from_state(tree["target"])
+
+    def prove(self) -> None:
+        """Refuse the configuration if its state cannot be stored, or is not the same in a second run."""
+        try:
+            prove_restorable(lambda: self.fresh(0), 3 if self._multiclass else 2)
+        except EstimatorRefusedError as error:
+            raise EstimatorRefusedError(f"{self.estimator} cannot be used: {error}") from error
 
 
 def _build(config: dict[str, Any], generation: int) -> Any:
@@ -289,9 +301,4 @@ def _suggestion(name: str) -> str:
 def _prove(config_json: bytes) -> None:
     """Once per configuration and process: the result is the same each time, and costs up to a second."""
     config = msgspec.json.decode(config_json)
-    learner = RiverLearner.__new__(RiverLearner)
-    learner._begin(config, generation=0, model=None)
-    try:
-        prove_restorable(lambda: learner.fresh(0), 3 if learner._multiclass else 2)
-    except EstimatorRefusedError as error:
-        raise EstimatorRefusedError(f"{config['estimator']} cannot be used: {error}") from error
+    RiverLearner._unproven(config, 0).prove()  # noqa: SLF001 # its own module

@@ -16,6 +16,16 @@ from learners.errors import EstimatorRefusedError, raise_unless_panic
 
 __all__ = ["EstimatorBuilder", "derived_seed"]
 
+# River's own default here is SWINN, which is refused below; the exact search over as many examples takes its place.
+_SEARCH = {"engine": {"estimator": "river.neighbors.LazySearch", "parameters": {"window_size": 1_000}}}
+_DEFAULT_PARTS: dict[str, dict[str, Any]] = {
+    "river.neighbors.KNNClassifier": _SEARCH,
+    "river.neighbors.KNNRegressor": _SEARCH,
+}
+_REFUSED = {
+    "river.neighbors.SWINN": "all its graphs share one set in their class, so that they change each other and no "
+    "snapshot holds it: use river.neighbors.LazySearch",
+}
 _PIPELINE = "river.compose.Pipeline"
 _SPEC_KEYS = ({"estimator"}, {"estimator", "parameters"}, {"pipeline"})
 
@@ -53,13 +63,16 @@ class EstimatorBuilder:
         """
         if name == _PIPELINE:
             return self._pipeline(parameters, path)
+        if name in _REFUSED:
+            raise EstimatorRefusedError(f"{name} cannot be used: {_REFUSED[name]}")
         cls = self._find(name)
         accepted = inspect.signature(cls).parameters
         catch_all = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
         for given in parameters:
             if given not in accepted and not catch_all:
                 raise EstimatorRefusedError(_unknown_parameter(name, given, list(accepted)))
-        values = {key: self._value(value, f"{path}.{key}".lstrip(".")) for key, value in parameters.items()}
+        parts = _DEFAULT_PARTS.get(name, {}) | dict(parameters)
+        values = {key: self._value(value, f"{path}.{key}".lstrip(".")) for key, value in parts.items()}
         if "seed" in accepted:
             values["seed"] = self._part_seed(values.get("seed"), path)
         return _construct(name, cls, values)

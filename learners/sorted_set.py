@@ -27,7 +27,8 @@ def sort_river_sets() -> None:
     """
     from river.tree.splitter.nominal_splitter_classif import NominalSplitterClassif
 
-    plain = NominalSplitterClassif.__init__
+    splitter: Any = NominalSplitterClassif
+    plain = splitter.__init__
     if getattr(plain, "walks_sorted", False):
         return
 
@@ -36,4 +37,4 @@ def sort_river_sets() -> None:
         self._att_values = SortedSet()
 
     sorted_init.walks_sorted = True  # type: ignore[attr-defined] # marks the replacement on itself
-    NominalSplitterClassif.__init__ = sorted_init
+    splitter.__init__ = sorted_init

@@ -1,0 +1,155 @@
+"""Warm replacement: from a warning on a fresh learner is trained beside the old one, and on drift takes its place.
+
+A policy is pure: the caller tells it of warnings, drifts and learned labels by event number, trains its `background`
+learner with each label, and puts the learner of a `Replacement` in place before the next event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from learners.base import Learner
+from learners.errors import SnapshotError
+
+__all__ = ["Replacement", "WarmReplacement"]
+
+_STALE_COOLDOWNS = 5
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The learner that takes over at once, and which generation it is (the first learner is generation 0)."""
+
+    learner: Learner
+    generation: int
+    event: int
+    warmed_n: int
+
+
+class WarmReplacement:
+    """Decides when a learner is replaced.
+
+    Parameters
+    ----------
+    fresh
+        gives an untrained learner for a generation number (1, 2, …); the same number gives the same learner.
+    min_warm
+        labels that a fresh learner must have learned before it takes over, 0 or more.
+    cooldown
+        events after a replacement in which warnings and drifts are ignored, 0 or more.
+
+    Notes
+    -----
+    A warning starts the background learner; further warnings keep it. `on_calm`, or 5 cooldowns without a further
+    warning, drop it. A drift replaces at once if the background learner is warm; otherwise it starts one if there is
+    none, and the replacement follows from `on_learned` with the label that makes it warm. Calm does not call off a
+    replacement that a drift has decided. A warning that comes in a cooldown must be repeated after it.
+    """
+
+    def __init__(self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000) -> None:
+        for name, value in (("min_warm", min_warm), ("cooldown", cooldown)):
+            if value < 0:
+                raise ValueError(f"{name} = {value}: must be 0 or more")
+        self._fresh = fresh
+        self._min_warm, self._cooldown = min_warm, cooldown
+        self.background: Learner | None = None
+        self.generation = 0
+        self.ignored_n = 0
+        self._warmed_n = 0
+        self._warned_at = 0
+        self._due = False
+        self._replaced_at: int | None = None
+
+    def on_warning(self, event: int) -> None:
+        """A warning at `event`: start to warm a background learner, unless one is warming or it is too early."""
+        if not self._cooling(event):
+            self._warned_at = event
+            self._start()
+
+    def on_drift(self, event: int) -> Replacement | None:
+        """A drift at `event`: the replacement, or None while the fresh learner is not warm or it is too early."""
+        if self._cooling(event):
+            self.ignored_n += 1
+            return None
+        self._warned_at = event
+        self._start()
+        self._due = True
+        return self._replace(event)
+
+    def on_learned(self, event: int) -> Replacement | None:
+        """A label was learned, by the background learner too: the replacement that has become due, if any."""
+        if self.background is None:
+            return None
+        self._warmed_n += 1
+        if not self._due and event - self._warned_at > _STALE_COOLDOWNS * max(1, self._cooldown):
+            self._drop()
+        return self._replace(event)
+
+    def on_calm(self, event: int) -> None:
+        """The warning went away at `event`: drop the background learner, unless a drift has made it due."""
+        del event
+        if not self._due:
+            self._drop()
+
+    def _cooling(self, event: int) -> bool:
+        return self._replaced_at is not None and event < self._replaced_at + self._cooldown
+
+    def _start(self) -> None:
+        if self.background is None:
+            self.background = self._fresh(self.generation + 1)
+            self._warmed_n = 0
+
+    def _drop(self) -> None:
+        self.background = None
+        self._warmed_n = 0
+
+    def _replace(self, event: int) -> Replacement | None:
+        if self.background is None or not self._due or self._warmed_n < self._min_warm:
+            return None
+        self.generation += 1
+        replacement = Replacement(self.background, self.generation, event, self._warmed_n)
+        self._drop()
+        self._due, self._replaced_at = False, event
+        return replacement
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint, with the background learner's snapshot inside."""
+        return {
+            "background": None if self.background is None else self.background.snapshot(),
+            "generation": self.generation,
+            "ignored_n": self.ignored_n,
+            "warmed_n": self._warmed_n,
+            "warned_at": self._warned_at,
+            "due": self._due,
+            "replaced_at": self._replaced_at,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises
+        ------
+        SnapshotError
+            the state or the background learner's snapshot is damaged.
+        """
+        from learners.registry import restore_learner
+
+        try:
+            background = state["background"]
+            self.background = None if background is None else restore_learner(background)
+            self.generation, self.ignored_n = int(state["generation"]), int(state["ignored_n"])
+            self._warmed_n, self._warned_at = int(state["warmed_n"]), int(state["warned_at"])
+            self._due, self._replaced_at = bool(state["due"]), state["replaced_at"]
+        except (KeyError, TypeError) as error:
+            raise SnapshotError(f"the state of a replacement policy lacks {error}: restore a backup") from error
+
+    @classmethod
+    def from_state(
+        cls, state: dict[str, Any], fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000
+    ) -> WarmReplacement:
+        """The policy that `state` was taken of."""
+        policy = cls(fresh, min_warm=min_warm, cooldown=cooldown)
+        policy.load(state)
+        return policy

@@ -1,0 +1,92 @@
+"""A probe that sees concept drift: a learner trained on the reference and then frozen.
+
+Its errors afterwards move only when the relation of features and label does, or the features leave what it knew; a
+learner that goes on adapting hides that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from learners import codec
+from learners.base import Features, Label, Learner, Task
+from learners.errors import SnapshotError
+
+__all__ = ["FrozenProbe"]
+
+
+class FrozenProbe:
+    """Learns like the learner inside until `freeze`, then never again.
+
+    Parameters
+    ----------
+    learner
+        the untrained learner inside.
+
+    Notes
+    -----
+    After `freeze` the bytes of the learner are made once and reused, so that `snapshot` costs nothing and a store
+    that keeps only what changed carries them once.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._frozen_bytes: bytes | None = None
+        self.learned_n = 0
+
+    @property
+    def task(self) -> Task:
+        """The task of the learner inside."""
+        return self._learner.task
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it has stopped learning."""
+        return self._frozen_bytes is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the newest snapshot in bytes."""
+        return self._learner.nbytes
+
+    def freeze(self) -> None:
+        """Stop learning for good."""
+        if self._frozen_bytes is None:
+            self._frozen_bytes = self._learner.snapshot()
+
+    def predict_one(self, x: Features) -> Label | None:
+        """What the learner inside says."""
+        return self._learner.predict_one(x)
+
+    def predict_proba_one(self, x: Features) -> dict[str, float]:
+        """What the learner inside says."""
+        return self._learner.predict_proba_one(x)
+
+    def learn_one(self, x: Features, y: Label) -> None:
+        """Learn, or nothing once frozen."""
+        if self._frozen_bytes is None:
+            self._learner.learn_one(x, y)
+            self.learned_n += 1
+
+    def snapshot(self) -> bytes:
+        """Canonical bytes; those of a frozen learner do not change any more."""
+        inner = self._learner.snapshot() if self._frozen_bytes is None else self._frozen_bytes
+        failures = getattr(self._learner, "failures", 0)  # predictions go on, and may fail, after the bytes were made
+        tree = {"kind": "frozen", "frozen": self.frozen, "learned_n": self.learned_n, "failures": failures}
+        return codec.encode(tree | {"learner": inner})
+
+    @classmethod
+    def restore(cls, data: bytes) -> Self:
+        """The probe that `snapshot` was taken of."""
+        from learners.registry import restore_learner
+
+        tree = codec.decode(data)
+        if not isinstance(tree, dict) or set(tree) != {"kind", "frozen", "learned_n", "failures", "learner"}:
+            raise SnapshotError("this is no snapshot of a frozen probe: restore a backup, or let it start anew")
+        learner: Any = restore_learner(tree["learner"])
+        if tree["failures"]:
+            learner.failures = tree["failures"]
+        probe = cls(learner)
+        probe._frozen_bytes = tree["learner"] if tree["frozen"] else None
+        probe.learned_n = tree["learned_n"]
+        return probe

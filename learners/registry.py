@@ -1,0 +1,83 @@
+"""The learners that the conformance suite holds to the contract, and the way back from any learner's snapshot.
+
+Adding a learner here adds its tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from learners import codec
+from learners.base import Learner, Task
+from learners.baselines import Majority, Mean, NoChange
+from learners.errors import SnapshotError
+from learners.frozen import FrozenProbe
+from learners.river_adapter import RiverLearner
+
+__all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
+
+_KINDS: dict[str, Callable[[bytes], Learner]] = {
+    "frozen": FrozenProbe.restore,
+    "majority": Majority.restore,
+    "mean": Mean.restore,
+    "no_change": NoChange.restore,
+    "river": RiverLearner.restore,
+}
+
+
+def restore_learner(data: bytes) -> Learner:
+    """The learner, of whatever kind, that a snapshot was taken of.
+
+    Raises
+    ------
+    SnapshotError
+        the bytes are damaged, or of a kind that this version does not know.
+    """
+    kind = codec.kind_of(data)
+    restore = _KINDS.get(kind or "")
+    if restore is None:
+        raise SnapshotError(f"a snapshot of kind {kind!r} is unknown here: use the program that wrote it")
+    return restore(data)
+
+
+@dataclass(frozen=True)
+class LearnerEntry:
+    """How to build a learner for a seed; `learns` is False for what ignores the features."""
+
+    task: Task
+    build: Callable[[int], Learner]
+    learns: bool = True
+
+
+def _river(name: str, task: Task = "classification", **parameters: Any) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: RiverLearner(f"river.{name}", parameters, task=task, seed=seed))
+
+
+def _part(name: str, **parameters: Any) -> dict[str, Any]:
+    return {"estimator": f"river.{name}", "parameters": parameters}
+
+
+_SCALED_LOGISTIC = [_part("preprocessing.StandardScaler"), _part("linear_model.LogisticRegression")]
+_SCALED_LINEAR = [_part("preprocessing.StandardScaler"), _part("linear_model.LinearRegression")]
+
+LEARNERS: dict[str, LearnerEntry] = {
+    "majority": LearnerEntry("classification", lambda _: Majority(), learns=False),
+    "mean": LearnerEntry("regression", lambda _: Mean(), learns=False),
+    "no_change": LearnerEntry("classification", lambda _: NoChange(), learns=False),
+    "no_change_regression": LearnerEntry("regression", lambda _: NoChange("regression"), learns=False),
+    "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
+    "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
+    "hoeffding_adaptive_tree": _river("tree.HoeffdingAdaptiveTreeClassifier"),
+    "hoeffding_tree": _river("tree.HoeffdingTreeClassifier"),
+    "hoeffding_tree_regressor": _river("tree.HoeffdingTreeRegressor", "regression"),
+    "leveraging_bagging": _river(
+        "ensemble.LeveragingBaggingClassifier", model=_part("tree.HoeffdingTreeClassifier"), n_models=3
+    ),
+    "linear_regression": _river("compose.Pipeline", "regression", pipeline=_SCALED_LINEAR),
+    "logistic_regression": _river("linear_model.LogisticRegression"),
+    "nearest_neighbours": _river("neighbors.KNNClassifier"),
+    "one_vs_rest": _river("multiclass.OneVsRestClassifier", classifier=_part("linear_model.LogisticRegression")),
+    "scaled_logistic_regression": _river("compose.Pipeline", pipeline=_SCALED_LOGISTIC),
+}
