@@ -210,11 +210,10 @@ def _onset(window, f, position):  # type: ignore[no-untyped-def]
     older, older_total = 0, 0.0
     for level in range(window.counters[f, DEPTH] - 1, -1, -1):
         for k in range(window.used[f, level]):
-            if older > 0:
-                gap = (total - older_total) / (width - older) - older_total / older
-                between = gap * gap * older * (width - older) / width
-                if between > best:
-                    best, jump, onset = between, gap, window.first[f, level, _place(window, f, level, k)]
+            gap = (total - older_total) / (width - older) - older_total / max(older, 1)
+            between = gap * gap * older * (width - older) / width
+            if older > 0 and between > best:
+                best, jump, onset = between, gap, window.first[f, level, _place(window, f, level, k)]
             older += 1 << level
             older_total += window.total[f, level, _place(window, f, level, k)]
     earliest, latest = _onset_set(window, f, position, best - _ONSET_SET * (squares - best) / width)

@@ -24,7 +24,6 @@ __all__ = [
     "Tree",
     "cvm_ratio",
     "fold",
-    "fold_trailing",
     "plant",
     "recount",
     "replant",
@@ -340,43 +339,27 @@ def _alarms(row, f, position, tree, ring, rule, thresholds, count, whole, real):
 
 
 @njit(cache=True, nogil=True)
-def fold(values, index, trees, rings, rule, thresholds, statistic, whole, real):  # type: ignore[no-untyped-def]
-    """Fold a block signal by signal; `statistic` is [2, n, F]; returns the number of alarms."""
+def fold(values, index, trees, rings, rule, thresholds, history, reference, step, statistic, whole, real):  # type: ignore[no-untyped-def]
+    """Fold a block signal by signal; `statistic` is [2, n, F]; returns the number of alarms.
+
+    With a `step`, references are renewed every so many values from `history` [F, reference + gap + window].
+    """
     count, m = 0, rings.values.shape[1]
     for f in range(values.shape[1]):
-        tree, ring = tree_of(trees, f), ring_of(rings, f)
+        tree, ring, limits = tree_of(trees, f), ring_of(rings, f), thresholds[f]
         unique, cells, grid, leaves, nodes, size = tree
         held, positions, places, flags, sums, newest = ring
-        limits = thresholds[f]
         for row in range(values.shape[0]):
             x = values[row, f]
-            if not np.isnan(x):
-                place = _find(x, unique, cells, grid, size[_UNIQUE])
-                _take(x, index[row], place, leaves, nodes, size[_N], held, positions, places, flags, sums)
-                if _due(flags, size, m, rule) and _test(nodes, size, m, sums, newest, flags, rule, limits):
-                    count = _alarms(row, f, index[row], tree, ring, rule, limits, count, whole, real)
             statistic[0, row, f], statistic[1, row, f] = newest[0], newest[1]
-    return count
-
-
-@njit(cache=True, nogil=True)
-def fold_trailing(values, index, trees, rings, rule, thresholds, history, reference, step, statistic, whole, real):  # type: ignore[no-untyped-def]
-    """As `fold`, with the references renewed from `history` [F, reference + gap + window] every `step` values."""
-    count, m = 0, rings.values.shape[1]
-    for f in range(values.shape[1]):
-        tree, ring = tree_of(trees, f), ring_of(rings, f)
-        unique, cells, grid, leaves, nodes, size = tree
-        held, positions, places, flags, sums, newest = ring
-        limits = thresholds[f]
-        for row in range(values.shape[0]):
-            x = values[row, f]
-            if not np.isnan(x):
-                history[f, flags[_SEEN] % history.shape[1]] = x
-                place = _find(x, unique, cells, grid, size[_UNIQUE])
-                _take(x, index[row], place, leaves, nodes, size[_N], held, positions, places, flags, sums)
-                _renew(tree, ring, history[f], reference[f], step)
-                if _due(flags, size, m, rule) and _test(nodes, size, m, sums, newest, flags, rule, limits):
-                    count = _alarms(row, f, index[row], tree, ring, rule, limits, count, whole, real)
+            if np.isnan(x):
+                continue
+            place = _find(x, unique, cells, grid, size[_UNIQUE])
+            _take(x, index[row], place, leaves, nodes, size[_N], held, positions, places, flags, sums)
+            if step:
+                _renew(x, tree, ring, history[f], reference[f], step)
+            if _due(flags, size, m, rule) and _test(nodes, size, m, sums, newest, flags, rule, limits):
+                count = _alarms(row, f, index[row], tree, ring, rule, limits, count, whole, real)
             statistic[0, row, f], statistic[1, row, f] = newest[0], newest[1]
     return count
 
@@ -398,9 +381,10 @@ def _test(nodes, size, m, sums, newest, flags, rule, thresholds):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _renew(tree, ring, history, reference, step):  # type: ignore[no-untyped-def]
-    """Every `step` values since history was first full, take the oldest part of it as the new reference."""
+def _renew(x, tree, ring, history, reference, step):  # type: ignore[no-untyped-def]
+    """Remember x; every `step` values since history was first full, take its oldest part as the new reference."""
     seen, held = ring.flags[_SEEN], history.shape[0]
+    history[(seen - 1) % held] = x
     if seen < held or (seen - held) % step:
         return
     oldest = seen % held

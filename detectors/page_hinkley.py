@@ -199,11 +199,12 @@ def _fold(values, index, sums, rule, low, high, statistic, whole, real):  # type
     for row in range(values.shape[0]):
         for f in range(values.shape[1]):
             x = min(max(values[row, f], low[f]), high[f])
+            status, sign = 0, 0
             if not np.isnan(values[row, f]) and abs(x) <= LARGEST:
                 status, sign = _take(x, index[row], sums.real[f], sums.whole[f], rule)
-                if status:
-                    _write(row, f, status, sign, x, sums, rule, whole[count], real[count])
-                    count += 1
+            if status:
+                _write(row, f, status, sign, x, sums, rule, whole[count], real[count])
+                count += 1
             statistic[row, f] = sums.real[f, _STATISTIC]
     return count
 

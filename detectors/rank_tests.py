@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 RankTest = Literal["ks", "cvm"]
+_NO_HISTORY = np.zeros((0, 0))
 _TESTS: tuple[RankTest, ...] = ("ks", "cvm")
 # What the ring is rebuilt from; places and sums follow from it and the reference.
 RING_STATE = ("values", "positions", "flags", "newest")
@@ -120,7 +121,10 @@ class RankBank:
         block, positions = checked_block(values, index, self.n_signals)
         statistic = np.empty((2, *block.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
-        count = fold(block, positions, self._tree, self._ring, self._rule, self.thresholds, statistic, whole, real)
+        count = fold(
+            block, positions, self._tree, self._ring, self._rule, self.thresholds, _NO_HISTORY, _NO_HISTORY, 0,
+            statistic, whole, real,
+        )  # fmt: skip
         return rank_result(self._rule, self.thresholds, statistic, whole[:count], real[:count])
 
     def state(self) -> State:

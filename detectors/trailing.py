@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors._rank_tree import fold_trailing, plant, recount, replant, ring_of, tree_of
+from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
 from detectors.base import Floats, Ints, State, checked_block, require, restored
 from detectors.rank_tests import (
     RING_STATE,
@@ -79,7 +79,7 @@ class TrailingRankBank:
         block, positions = checked_block(values, index, self.n_signals)
         statistic = np.empty((2, *block.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
-        count = fold_trailing(
+        count = fold(
             block, positions, self._tree, self._ring, self._rule, self.thresholds, self._history, self._reference,
             self.step_n, statistic, whole, real,
         )  # fmt: skip
