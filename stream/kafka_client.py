@@ -65,17 +65,15 @@ def ensure_topics(
 
     `replication` -1 leaves the number of copies to the cluster.
     """
-    with translated("create topics"):
+    with translated("create topics"), contextlib.ExitStack() as stack:
         admin = KafkaAdminClient(**connection_settings(bootstrap_servers, security, timeout_s))
-        try:
-            present = set(admin.list_topics())
-            for name in sorted(set(topics) - present):
-                described = {"num_partitions": topics[name], "replication_factor": replication}
-                # Another instance may be faster with one of them.
-                with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):
-                    admin.create_topics({name: described}, wait_for_metadata=True)
-        finally:
-            admin.close()
+        stack.callback(admin.close)
+        present = set(admin.list_topics())
+        for name in sorted(set(topics) - present):
+            described = {"num_partitions": topics[name], "replication_factor": replication}
+            # Another instance may be faster with one of them.
+            with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):
+                admin.create_topics({name: described}, wait_for_metadata=True)
 
 
 def connection_settings(bootstrap_servers: str, security: Mapping[str, Any] | None, timeout_s: float) -> dict[str, Any]:

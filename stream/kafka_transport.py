@@ -31,6 +31,10 @@ with warnings.catch_warnings():
 __all__ = ["KafkaTransport"]
 
 
+# A member that leaves in the middle of a rebalance would wait for the end of it, and drain for as long.
+_LEAVE_MS = 3000
+
+
 class KafkaTransport:
     """A `Transport` on one topic of a Kafka cluster.
 
@@ -181,7 +185,7 @@ class KafkaTransport:
         if consumer is not None:
             # A broker that is away learns of it by the session's timeout: leaving is a courtesy.
             with contextlib.suppress(kafka_errors.KafkaError):
-                consumer.close(autocommit=False, timeout_ms=int(self._timeout_s * 1000))
+                consumer.close(autocommit=False, timeout_ms=_LEAVE_MS)
         if producer is not None:
             with contextlib.suppress(kafka_errors.KafkaError):
                 producer.close(timeout=self._timeout_s)
