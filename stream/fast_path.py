@@ -299,12 +299,9 @@ def _has_nul(value: Any) -> bool:
 
 
 def _are_plain(event: Any, scores: Any, segment: Any) -> bool:
-    """Whether the maps hold no key twice, the scores are finite and no text holds U+0000."""
-    if scores:
-        if _pairs(event.scores) != len(scores) or not all(map(math.isfinite, scores.values())):
-            return False
-        if any("\0" in name for name in scores):
-            return False
+    """Whether the maps hold no key twice and no text holds U+0000."""
+    if scores and (_pairs(event.scores) != len(scores) or any("\0" in name for name in scores)):
+        return False
     if segment:
         if _pairs(event.segment) != len(segment):
             return False
