@@ -35,4 +35,4 @@ def answer(
         predicted, scores = Member(name, "champion", kept[1]).answer(
             x, classification=settings.task == "classification"
         )
-    return {"prediction": predicted, "scores": scores, "model": name}
+    return {"prediction": predicted, "scores": scores, "model": name, "model_version": f"champion:{name}"}

@@ -148,7 +148,8 @@ class AdaptationConfig(_Base, frozen=True, kw_only=True):
 
 
 class MonitorConfig(_Base, frozen=True, kw_only=True):
-    """What watches one model's stream."""
+    """What watches one model's stream. Errors that come in runs are no independent values: `error_block` averages
+    them over that many labelled predictions before a detector sees them."""
 
     task: Literal["classification", "regression"] = "classification"
     timezone: str | None = None
@@ -161,6 +162,7 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     probe: LearnerConfig | None = None
     adaptation: AdaptationConfig = AdaptationConfig()
     metrics_window: int = 1_000
+    error_block: int = 1
     cooldown: int = 1_000
     max_skew: str = "7d"
     max_categories: int = 1_000
@@ -319,7 +321,7 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
         _positive(f"{key}.reference.{part}", getattr(reference, part))
     for part in ("correction_window", "max_pending", "max_early", "age_n"):
         _positive(f"{key}.labels.{part}", getattr(monitor.labels, part))
-    for part in ("metrics_window", "cooldown", "max_categories", "max_classes", "max_versions"):
+    for part in ("metrics_window", "error_block", "cooldown", "max_categories", "max_classes", "max_versions"):
         _positive(f"{key}.{part}", getattr(monitor, part))
     if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
         raise ConfigurationError(

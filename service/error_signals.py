@@ -41,6 +41,9 @@ class ErrorSignals:
     Parameters
     ----------
     first_order : place of the first of them among the monitor's signals
+
+    With `error_block` above 1 errors are averaged over that many labelled predictions first, because errors that come
+    in runs (storms, outages) are no independent values; the block's last prediction stands for it.
     """
 
     def __init__(self, config: MonitorConfig, first_order: int) -> None:
@@ -49,6 +52,20 @@ class ErrorSignals:
         self._first_order = first_order
         self._kinds: dict[str, str] = {}
         self._waiting: dict[str, _Waiting] = {}
+        self._blocks: dict[str, list[Any]] = {}
+
+    def _averaged(self, name: str, values: tuple[float, ...]) -> tuple[float, ...] | None:
+        """The mean of a block that is complete now; None while it is not. Sums run in event order."""
+        size = self.config.error_block
+        if size == 1 or name == "delay":
+            return values
+        count, sums = self._blocks.get(name, [0, [0.0] * len(values)])
+        sums = [total + value for total, value in zip(sums, values, strict=True)]
+        if count + 1 < size:
+            self._blocks[name] = [count + 1, sums]
+            return None
+        self._blocks.pop(name)
+        return tuple(total / size for total in sums)
 
     def _signal(self, name: str, kind: str) -> MeanSignals:
         signal = self.signals.get(name)
@@ -74,13 +91,20 @@ class ErrorSignals:
         if waiting is None:
             self._signal(name, kind)
             waiting = self._waiting[name] = _Waiting()
-        waiting.values.append(values)
+        averaged = self._averaged(name, values)
+        if averaged is None:
+            return
+        waiting.values.append(averaged)
         waiting.index.append(number)
         waiting.marks.append(mark)
 
     def hear_now(self, name: str, kind: str, values: tuple[float, ...], number: int) -> list[Spoken]:
         """Let the detectors see the values at once, because something reacts to them."""
-        return self._signal(name, kind).update(np.array([values]), np.array([number], dtype=np.int64))
+        signal = self._signal(name, kind)
+        averaged = self._averaged(name, values)
+        if averaged is None:
+            return []
+        return signal.update(np.array([averaged]), np.array([number], dtype=np.int64))
 
     def flush(self) -> list[Heard]:
         """Let the detectors see what was kept; returns the alarms with their events."""
@@ -109,13 +133,14 @@ class ErrorSignals:
 
     def restart(self) -> None:
         """Forget all signals: they begin anew with their next value."""
-        self.signals, self._kinds, self._waiting = {}, {}, {}
+        self.signals, self._kinds, self._waiting, self._blocks = {}, {}, {}, {}
 
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint; nothing may be waiting."""
         return {
             "order": [[name, self._kinds[name]] for name in self.signals],
             "signals": {name: signal.state() for name, signal in self.signals.items()},
+            "blocks": self._blocks,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -123,3 +148,4 @@ class ErrorSignals:
         self.restart()
         for name, kind in state["order"]:
             self._signal(name, kind).load(state["signals"][name])
+        self._blocks = dict(state["blocks"])

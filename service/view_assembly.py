@@ -22,7 +22,7 @@ def assemble_view(worker: Worker) -> dict[str, Any]:
         "monitors": _monitors(worker),
         "drifts": list(worker.drifts),
         "rejects": {"by_reason": _rejected(worker), "latest": list(worker.rejects)},
-        "alerts": [],
+        "alerts": worker.sender.recent(),
     }
 
 

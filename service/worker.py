@@ -34,6 +34,8 @@ _POLL_S = 0.1
 _POLL_MESSAGES = 2_000
 _RETRY_S = 1.0
 _OUTBOX_BATCH = 500
+_GONE_MS = 12 * 3_600_000
+_ALL_DUE_MS = 1 << 62
 _TICK_AFTER_S = 60.0
 
 
@@ -187,9 +189,12 @@ class Worker:
     def _dispatch(self) -> None:
         """Note what became of alerts, publish what is due, hand due alerts to their senders."""
         outcomes = self.sender.outcomes()
+        recovered = {f"webhook:{name}" for name in self.sender.recovered()}
         for partition in self.owned:
             self._note(partition, outcomes)
             pipeline = self.config.pipeline.name
+            if recovered:
+                self._wake(partition, recovered)
             rows = self.store.outbox_due(pipeline, partition, int(self._clock_s() * 1000), _OUTBOX_BATCH)
             if not rows:
                 continue
@@ -204,11 +209,22 @@ class Worker:
 
     def _note(self, partition: int, outcomes: list[Outcome]) -> None:
         own = [outcome for outcome in outcomes if outcome.partition == partition]
-        ended = [o for o in own if o.status in ("done", "disabled", "rejected")]
+        ended = [o for o in own if o.status in ("done", "rejected")]
         retry = [(o.seq, o.tries, o.due_ms) for o in own if o.status == "retry"]
+        # An endpoint that said "gone" may come back with another start: its alerts are kept, and asked about rarely.
+        asleep_until_ms = int(self._clock_s() * 1000) + _GONE_MS
+        retry += [(o.seq, o.tries, asleep_until_ms) for o in own if o.status == "disabled"]
         if ended or retry:
             self.store.mark(self.config.pipeline.name, partition, done=[o.seq for o in ended], retry=retry)
             self._progress.unsent(0)
+
+    def _wake(self, partition: int, destinations: set[str]) -> None:
+        """Make alerts that wait for their next try due now: their endpoint answers again."""
+        pipeline, now_ms = self.config.pipeline.name, int(self._clock_s() * 1000)
+        waiting = self.store.outbox_due(pipeline, partition, _ALL_DUE_MS, _OUTBOX_BATCH)
+        again = [(row.seq, row.tries, now_ms) for row in waiting if row.row.destination in destinations]
+        if again:
+            self.store.mark(pipeline, partition, retry=again)
 
     def _publish(self, rows: list[StoredRow]) -> list[int]:
         by_topic: dict[str, list[StoredRow]] = {}
