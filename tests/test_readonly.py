@@ -140,6 +140,8 @@ def test_service_runs_on_a_read_only_tree(place: Path) -> None:
 
 def _post_event(address: str) -> None:
     event = {"type": "prediction", "id": "a", "monitor": "shop", "time": 1_700_000_000_000, "features": {"amount": 1.5}}
-    request = urllib.request.Request(f"{address}/v1/events", data=json.dumps(event).encode(), method="POST")
+    request = urllib.request.Request(
+        f"{address}/v1/events", data=json.dumps(event).encode(), headers={"Content-Type": "application/x-ndjson"}
+    )
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert 200 <= answer.status < 300
