@@ -27,21 +27,21 @@ class _Sums:
         self.n = self.answered = self.absolute = self.square = self.truth = self.truth_square = 0
         self.paired = self.paired_absolute = self.no_change = 0
 
-    def change(self, sign: int, truth: float, predicted: float, no_change: float) -> None:
+    def change(self, sign: int, error: int | None, value: int, no_change_error: int) -> None:
+        """Add or remove one prediction; no error: nothing was known; a no-change error of -1: no label was known."""
         self.n += sign
-        if predicted != predicted:  # noqa: PLR0124 # NaN stands for "nothing was known"; this is the fastest test
+        if error is None:
             return
-        error, value = fixed(truth - predicted), fixed(truth)
         size = abs(error)
         self.answered += sign
         self.absolute += sign * size
         self.square += sign * error * error
         self.truth += sign * value
         self.truth_square += sign * value * value
-        if no_change == no_change:  # noqa: PLR0124 # the same
+        if no_change_error >= 0:
             self.paired += sign
             self.paired_absolute += sign * size
-            self.no_change += sign * abs(fixed(truth - no_change))
+            self.no_change += sign * no_change_error
 
 
 class RegressionScore:
@@ -55,7 +55,7 @@ class RegressionScore:
     Notes
     -----
     A prediction of None is counted in `n`, not in `answered`, and enters no figure. Errors and labels beyond ±1e30
-    count as ±1e30. `add` costs about 6 µs, whatever the window; memory is 24 bytes per prediction in the window.
+    count as ±1e30. `add` costs about 5 µs, whatever the window; memory is 300 bytes per prediction in the window.
 
     - `mae`, `rmse`: of the answered ones; `r2`: 1 - squared errors / squared deviations of the labels from their
       mean, None where the labels are constant.
@@ -77,18 +77,23 @@ class RegressionScore:
             raise ValueError(f"window_n = {window_n}: must be 1 or more")
         self._window_n = window_n
         self._all, self._window = _Sums(), _Sums()
-        self._truth, self._predicted, self._no_change = (array("d", bytes(8 * window_n)) for _ in range(3))
+        self._ring: list[tuple[float, float, float]] = []
+        self._exact: list[tuple[int | None, int, int]] = []
 
     def add(self, truth: float, predicted: float | None, no_change: float | None) -> int:
         """Score one prediction and give its ticket, which `revise` takes; None: nothing was known then."""
         scored = _scored(truth, predicted, no_change)
+        exact = _exact(*scored)
         ticket = self._all.n
-        place = ticket % self._window_n
-        if ticket >= self._window_n:
-            self._window.change(-1, *self._at(place))
-        self._all.change(1, *scored)
-        self._window.change(1, *scored)
-        self._put(place, scored)
+        if ticket < self._window_n:
+            self._ring.append(scored)
+            self._exact.append(exact)
+        else:
+            place = ticket % self._window_n
+            self._window.change(-1, *self._exact[place])
+            self._ring[place], self._exact[place] = scored, exact
+        self._all.change(1, *exact)
+        self._window.change(1, *exact)
         return ticket
 
     def revise(
@@ -100,22 +105,17 @@ class RegressionScore:
         """
         if not 0 <= ticket < self._all.n:
             raise ValueError(f"ticket = {ticket}: must be one of the {self._all.n} that were given out")
-        old, new = _scored(old_truth, predicted, no_change), _scored(new_truth, predicted, no_change)
+        scored = _scored(new_truth, predicted, no_change)
+        old, new = _exact(*_scored(old_truth, predicted, no_change)), _exact(*scored)
         if ticket >= self._all.n - self._window_n:
             place = ticket % self._window_n
-            if repr(self._at(place)) != repr(old):  # as text, because NaN is not equal to itself
+            if self._exact[place] != old:
                 raise ValueError(f"ticket = {ticket} was not scored with truth {old_truth!r}, {predicted!r}")
+            self._ring[place], self._exact[place] = scored, new
             self._window.change(-1, *old)
             self._window.change(1, *new)
-            self._put(place, new)
         self._all.change(-1, *old)
         self._all.change(1, *new)
-
-    def _at(self, place: int) -> tuple[float, float, float]:
-        return self._truth[place], self._predicted[place], self._no_change[place]
-
-    def _put(self, place: int, scored: tuple[float, float, float]) -> None:
-        self._truth[place], self._predicted[place], self._no_change[place] = scored
 
     def summary(self) -> dict[str, Any]:
         """The figures over everything; None where undefined."""
@@ -127,12 +127,11 @@ class RegressionScore:
 
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint."""
-        filled = min(self._all.n, self._window_n)
         return {
             "window_n": self._window_n,
             # As text, because exact sums need more than the 64 bits that a store's integers have.
             "sums": [f"{getattr(self._all, field):x}" for field in _Sums.FIELDS],
-            "ring": [ring[:filled].tobytes() for ring in (self._truth, self._predicted, self._no_change)],
+            "ring": array("d", (value for scored in self._ring for value in scored)).tobytes(),
         }
 
     @classmethod
@@ -154,13 +153,13 @@ class RegressionScore:
     def _load(self, state: dict[str, Any]) -> None:
         for field, text in zip(_Sums.FIELDS, state["sums"], strict=True):
             setattr(self._all, field, int(text, 16))
-        rings = [array("d", data) for data in state["ring"]]
-        filled = min(self._all.n, self._window_n)
-        if [len(ring) for ring in rings] != [filled] * 3:
+        flat = array("d", state["ring"])
+        if len(flat) != 3 * min(self._all.n, self._window_n):
             raise ValueError("its parts differ in length")
-        self._truth[:filled], self._predicted[:filled], self._no_change[:filled] = rings
-        for place in range(filled):
-            self._window.change(1, *self._at(place))
+        self._ring = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+        self._exact = [_exact(*scored) for scored in self._ring]
+        for exact in self._exact:
+            self._window.change(1, *exact)
 
 
 def _scored(truth: float, predicted: float | None, no_change: float | None) -> tuple[float, float, float]:
@@ -169,6 +168,12 @@ def _scored(truth: float, predicted: float | None, no_change: float | None) -> t
         _NAN if predicted is None else float(predicted),
         _NAN if no_change is None else float(no_change),
     )
+
+
+def _exact(truth: float, predicted: float, no_change: float) -> tuple[int | None, int, int]:
+    value = fixed(truth)
+    error = None if math.isnan(predicted) else fixed(truth - predicted)
+    return error, value, -1 if math.isnan(no_change) else abs(fixed(truth - no_change))
 
 
 def _figures(sums: _Sums) -> dict[str, Any]:

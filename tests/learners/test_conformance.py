@@ -1,0 +1,207 @@
+"""Every learner of the registry holds the same contract; adding one there adds its tests here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from learners import LearnerError, SnapshotError
+from learners.base import Label, Learner
+from learners.baselines import Majority, Mean
+from learners.frozen import FrozenProbe
+from learners.registry import LEARNERS, LearnerEntry, restore_learner
+from tests.learners.streams import answer, labelled, separable, step
+
+__all__: list[str] = []
+
+TWO_CLASSES = {"logistic_regression", "scaled_logistic_regression"}
+
+
+@pytest.fixture(params=sorted(LEARNERS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Each registered name in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def entry(name: str) -> LearnerEntry:
+    """How to build it."""
+    return LEARNERS[name]
+
+
+def _try_step(learner: Learner, x: dict[str, float | str], y: Label) -> object:
+    """What the fold does: an error on one event is an answer, too."""
+    try:
+        return step(learner, x, y)
+    except LearnerError as error:
+        return str(error)
+
+
+def _check_answers(learner: Learner, x: dict[str, float | str]) -> None:
+    one, scores = answer(learner, x)
+    if learner.task == "regression":
+        assert scores == {}
+        assert one is None or math.isfinite(float(one))
+        return
+    assert all(0.0 <= p <= 1.0 for p in scores.values())
+    assert not scores or math.isclose(math.fsum(scores.values()), 1.0, abs_tol=1e-9)
+    assert one == (max(sorted(scores), key=lambda label: scores[label]) if scores else None)
+
+
+def test_knows_nothing_before_the_first_label(entry: LearnerEntry) -> None:
+    """An untrained learner answers None and no probabilities."""
+    assert answer(entry.build(1), {"a": 1.0, "shop": "N"}) == (None, {})
+
+
+def test_satisfies_the_protocol(entry: LearnerEntry) -> None:
+    """Each learner has all that the protocol names, and the task that the registry says."""
+    learner = entry.build(1)
+    assert isinstance(learner, Learner)
+    assert learner.task == entry.task
+
+
+def test_beats_the_baseline_on_a_separable_stream(name: str, entry: LearnerEntry) -> None:
+    """On a stream that a feature decides, whatever looks at features is clearly better than majority or mean."""
+    if not entry.learns:
+        pytest.xfail("it looks at no features")
+    learner, baseline = entry.build(1), Majority() if entry.task == "classification" else Mean()
+    losses = {"learner": 0.0, "baseline": 0.0}
+    for i, (x, y) in enumerate(separable(entry.task, 500)):
+        for key, said in (("learner", step(learner, x, y)[0]), ("baseline", step(baseline, x, y)[0])):
+            if i >= 150:
+                losses[key] += abs(float(said or 0.0) - float(y)) if entry.task == "regression" else float(said != y)
+    assert losses["learner"] < 0.7 * losses["baseline"], name
+
+
+def _nasty(entry: LearnerEntry) -> Iterator[tuple[dict[str, float | str], Label]]:
+    label: Label = 1.0 if entry.task == "regression" else "ok"
+    for x in (
+        {}, {"a": 1e308}, {"a": -1e308, "b": 1e308}, {"a": 1e16}, {"a": 5e-324}, {"a": -0.0}, {"b": 0.0},
+        {"shop": "never seen"}, {"shop": ""}, {"shop": "ü" * 500}, {"unheard of": 1.0}, {"a": 1e308, "late": 1e308},
+        {"a": float("nan")}, {"a": float("inf"), "b": float("-inf")}, {f"f{i}": float(i) for i in range(60)},
+    ):  # fmt: skip
+        yield x, label
+    yield {"a": 1.0}, 1e308 if entry.task == "regression" else "x" * 1_000
+
+
+def test_nasty_input_stops_nothing(entry: LearnerEntry) -> None:
+    """Missing, unseen, constant, huge and even non-finite values give answers or LearnerErrors, and learning goes on."""
+    learner = entry.build(1)
+    stream = separable(entry.task, 60)
+    for x, y in stream:
+        step(learner, x, y)
+    for x, y in _nasty(entry):
+        before = dict(x)
+        _try_step(learner, x, y)
+        _check_answers(learner, x)
+        assert x.keys() == before.keys()
+        assert repr(x) == repr(before)
+    for x, y in stream:
+        step(learner, x, y)
+        _check_answers(learner, x)
+    assert answer(learner, stream[0][0])[0] is not None
+
+
+def test_constant_features_are_survived(entry: LearnerEntry) -> None:
+    """A stream in which nothing varies gives finite answers, and in the end the only label."""
+    learner = entry.build(1)
+    label: Label = 3.0 if entry.task == "regression" else "ok"
+    for _ in range(260):
+        step(learner, {"a": 0.0, "b": 1.0, "shop": "N"}, label)
+    _check_answers(learner, {"a": 0.0, "b": 1.0, "shop": "N"})
+    said = learner.predict_one({"a": 0.0, "b": 1.0, "shop": "N"})
+    if entry.task == "classification":
+        assert said == label
+    else:
+        assert said == pytest.approx(3.0, abs=0.2)
+
+
+def test_classes_and_features_come_and_go(name: str, entry: LearnerEntry) -> None:
+    """A class that appears is learned or refused with a LearnerError that says what to do; features may vanish."""
+    learner = entry.build(1)
+    refused = []
+    for x, y in labelled(entry.task, 300):
+        try:
+            step(learner, x, y)
+        except LearnerError as error:
+            refused.append(str(error))
+        _check_answers(learner, x)
+    if entry.task == "classification" and name not in TWO_CLASSES and name != "no_change":
+        assert "refund" in learner.predict_proba_one({"a": 0.0, "b": 0.0, "shop": "N"})
+    assert bool(refused) == (name in TWO_CLASSES)
+    assert all("OneVsRestClassifier" in reason for reason in refused)
+
+
+def test_snapshot_at_any_cut_changes_nothing(entry: LearnerEntry) -> None:
+    """Restored from a snapshot, a learner goes on bit for bit like the one that was never interrupted."""
+    stream = labelled(entry.task, 260)
+    straight, restarted = entry.build(1), entry.build(1)
+    for i, (x, y) in enumerate(stream):
+        if i in {0, 1, 2, 57, 130, 131, 205, 259}:
+            data = restarted.snapshot()
+            restarted = restore_learner(data)
+            assert restarted.snapshot() == data == straight.snapshot()
+            assert restarted.nbytes == len(data)
+        assert _try_step(restarted, x, y) == _try_step(straight, x, y)
+    assert restarted.snapshot() == straight.snapshot()
+
+
+def test_same_seed_gives_the_same_bits(entry: LearnerEntry) -> None:
+    """Two learners of one configuration and seed hold the same bytes after the same stream."""
+    first, second = entry.build(7), entry.build(7)
+    for x, y in labelled(entry.task, 120):
+        assert _try_step(first, x, y) == _try_step(second, dict(x), y)
+    assert first.snapshot() == second.snapshot()
+
+
+def test_predicting_changes_no_state(entry: LearnerEntry) -> None:
+    """A prediction leaves the snapshot as it was: how often somebody asks decides nothing."""
+    learner = entry.build(1)
+    stream = separable(entry.task, 80)
+    for x, y in stream:
+        step(learner, x, y)
+    before = learner.snapshot()
+    for x, _ in stream:
+        answer(learner, x)
+    assert learner.snapshot() == before
+
+
+def test_a_flipped_byte_is_a_snapshot_error(entry: LearnerEntry) -> None:
+    """No damaged snapshot is ever restored."""
+    learner = entry.build(1)
+    for x, y in separable(entry.task, 20):
+        step(learner, x, y)
+    data = learner.snapshot()
+    for place in range(0, len(data), max(1, len(data) // 40)):
+        damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        with pytest.raises(SnapshotError):
+            type(learner).restore(damaged)
+
+
+def test_probe_never_learns_after_the_freeze(entry: LearnerEntry) -> None:
+    """Whatever learner a probe holds, labels after the freeze change neither answers nor bytes, restarts included."""
+    probe = FrozenProbe(entry.build(1))
+    stream = separable(entry.task, 60)
+    for x, y in stream[:40]:
+        step(probe, x, y)
+    probe.freeze()
+    frozen, said = probe.snapshot(), [answer(probe, x) for x, _ in stream]
+    restored = FrozenProbe.restore(frozen)
+    for one in (probe, restored):
+        assert one.frozen
+        for x, y in stream[40:]:
+            one.learn_one(x, y)
+        assert [answer(one, x) for x, _ in stream] == said
+        assert one.snapshot() == frozen
+
+
+@pytest.mark.parametrize("name", ["majority", "mean", "no_change", "no_change_regression"])
+def test_baselines_stay_small(name: str) -> None:
+    """The memory of a baseline is bounded, however many labels, classes and features it sees."""
+    learner = LEARNERS[name].build(1)
+    for i in range(3_000):
+        label: Label = float(i) * 1e300 if learner.task == "regression" else f"class {i}"
+        learner.learn_one({f"feature {i}": float(i)}, label)
+    assert learner.nbytes < 3_000
