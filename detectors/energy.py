@@ -8,20 +8,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from detectors.base import CLEARED, DRIFT, Alarm, BlockResult, Floats, Ints, State, checked_block, require
+from detectors.base import (
+    CLEARED,
+    DRIFT,
+    BlockResult,
+    Floats,
+    Ints,
+    State,
+    alarms_from,
+    checked_block,
+    require,
+    restored,
+)
 
 __all__ = ["EnergyBank"]
 
 _BITS = 62
 _NULL_ROWS = 400
-_NULL_SPLITS = 200
+_SEEN, _OPEN, _PAIRS, _CROSS = range(4)
+_KEPT = ("rows", "positions", "whole", "newest")
+
+
+class _Window(NamedTuple):
+    rows: Floats  # [d, m], a row a column
+    cross: Ints  # [m]: sum of a row's distances to the reference
+    later: Ints  # [m]: sum of a row's distances to the rows that came after it
+    positions: Ints  # [m]: `index` of each
+    whole: Ints  # rows seen, open, sum over ordered pairs of the window, sum of `cross`
+    newest: Floats  # statistic and effect of the newest test
+
+
+class _Rule(NamedTuple):
+    scale: float
+    within: int
+    test_every: int
+    limit: float
+    min_effect: float
+    clear_ratio: float
 
 
 class EnergyBank:
@@ -29,7 +57,7 @@ class EnergyBank:
 
     Parameters
     ----------
-    reference : float64[n, d], finite, n >= 2, d >= 1
+    reference : float64[n, d], finite, n >= 5, d >= 1
     window_n : rows of the window, >= 2
     test_every : the statistic is taken at every such row once the window is full; the window moves at every row
     alpha : nominal chance of one look at independent rows to exceed the threshold
@@ -37,15 +65,23 @@ class EnergyBank:
     clear_ratio : an alarm ends when the statistic or the effect is below this share of its limit
     clip : values are clipped at this many half-ranges of the reference around its middle, per dimension
     effective_share : independent rows that a row is worth, in (0, 1]; widens the threshold of dependent streams
-    seed : of the splits behind the threshold
+    seed : of the choice of rows behind the threshold
 
     Notes
     -----
-    The threshold assumes that n·m/(n+m)·E² has the same law for all sizes (Székely & Rizzo 2013,
-    doi:10.1016/j.jspi.2013.03.018): its mean and variance come from random halvings of (at most 400 rows of) the
-    reference, its tail from a gamma law with those moments (Wilson-Hilferty). It is an estimate, not a guarantee.
+    The threshold: under no drift n m / (n + m) E² follows in the limit a weighted sum of squared normals, whose weights
+    are the eigenvalues of the centred distances. Their first three power sums are estimated from (at most 400 rows of)
+    the reference, and the gamma law with those three cumulants gives the tail (Pearson's approximation). It is an
+    estimate for one look at independent rows, no guarantee over a stream.
 
-    O((n + 2w)·d) time an event, O((n + w)·d) memory. A row with a NaN is skipped.
+    Distances are rounded to a power of two (`quantum`) so small that no sum of integers can pass 2^62; the statistic
+    agrees with `dcor.energy_distance` to 1e-9 of the mean distance.
+
+    Cost: O((n + m) d) an event, memory O((n + m) d). A row with a NaN is skipped.
+
+    References
+    ----------
+    Székely, Rizzo (2013), Energy statistics, doi:10.1016/j.jspi.2013.03.018; (2014), doi:10.1214/14-AOS1255
 
     Examples
     --------
@@ -71,7 +107,7 @@ class EnergyBank:
         seed: int = 1,
     ) -> None:
         rows, _ = checked_block(reference, np.arange(len(reference)), np.shape(reference)[-1])
-        require("rows of reference", len(rows), "2 or more", holds=len(rows) >= 2)
+        require("rows of reference", len(rows), "5 or more", holds=len(rows) >= 5)
         require("window_n", window_n, "2 or more", holds=window_n >= 2)
         require("test_every", test_every, "1 or more", holds=test_every >= 1)
         require("alpha", alpha, "a number in (0, 0.5)", holds=0 < alpha < 0.5)
@@ -88,62 +124,48 @@ class EnergyBank:
         self._low, self._high = _clip_bounds(rows, clip)
         self._scale = _quantum_scale(self._high - self._low, max(len(rows), window_n))
         self._reference_t = np.ascontiguousarray(rows.T)
-        self._window_t = np.zeros((rows.shape[1], window_n))
-        self._cross = np.zeros(window_n, dtype=np.int64)
-        self._index = np.zeros(window_n, dtype=np.int64)
-        # head of the ring, rows held, rows seen, window's pair sum, over?, sum of cross distances
-        self._whole = np.zeros(6, dtype=np.int64)
-        self._scratch = np.zeros(max(len(rows), window_n))
-        self._within = int(_pair_sum(self._reference_t, self._scale, self._scratch))
-        self._latest = np.full(2, np.nan)
+        self._window = _Window(
+            rows=np.zeros((rows.shape[1], window_n)), cross=np.zeros(window_n, dtype=np.int64),
+            later=np.zeros(window_n, dtype=np.int64), positions=np.zeros(window_n, dtype=np.int64),
+            whole=np.zeros(4, dtype=np.int64), newest=np.full(2, np.nan),
+        )  # fmt: skip
+        self._squares = np.zeros(max(len(rows), window_n))
+        self._quanta = np.zeros(max(len(rows), window_n), dtype=np.int64)
+        within = _pair_sum(self._reference_t, self._scale, self._squares, self._quanta)
         n, share = len(rows), effective_share
         self._limit = _null_limit(self._reference_t, alpha, seed) * (1 / (n * share) + 1 / (window_n * share))
+        self._rule = _Rule(self._scale, int(within), test_every, self._limit, min_effect, clear_ratio)
 
     @property
     def threshold(self) -> float:
         """The statistic's limit."""
         return self._limit
 
+    @property
+    def quantum(self) -> float:
+        """What distances are whole multiples of; the statistic is off by less than twice this."""
+        return 1.0 / self._scale
+
     def update_many(self, values: Floats, index: Ints) -> BlockResult:
         """Take rows [k, d] with their positions [k]."""
         block, positions = checked_block(values, index, len(self._low))
-        rows = len(block)
         block = np.clip(block, self._low, self._high)
-        statistic, effect = np.empty(rows), np.empty(rows)
-        spoken = np.zeros((rows, 3), dtype=np.int64)
-        parameters = self.parameters
+        statistic = np.empty((len(block), 1))
+        whole, real = np.empty((len(block), 8), dtype=np.int64), np.empty((len(block), 3))
         count = _fold(
-            block, positions, self._reference_t, self._window_t, self._cross, self._index, self._whole,
-            (self._scale, self._within, parameters["test_every"]),
-            (self._limit, parameters["min_effect"], parameters["clear_ratio"]),
-            self._latest, self._scratch, statistic, effect, spoken, self._onsets(rows),
+            block, positions, self._reference_t, self._window, self._rule, self._squares, self._quanta, statistic,
+            whole, real,
         )  # fmt: skip
-        alarms = [self._alarm(spoken[i], self._onset[i], statistic, effect) for i in range(count)]
-        shown = np.full((rows, 1), self._limit)
-        return BlockResult(alarms, statistic.reshape(rows, 1), shown)
-
-    def _onsets(self, rows: int) -> Ints:
-        self._onset = np.zeros((rows, 3), dtype=np.int64)
-        return self._onset
-
-    def _alarm(self, spoken: NDArray[np.int64], onset: NDArray[np.int64], statistic: Floats, effect: Floats) -> Alarm:
-        row = int(spoken[0])
-        return Alarm(
-            row=row, signal=0, status=int(spoken[1]), direction=0, statistic=float(statistic[row]),
-            threshold=self._limit, effect=float(effect[row]), onset=int(onset[0]), onset_low=int(onset[1]),
-            onset_high=int(onset[2]), n=self.parameters["window_n"],
-        )  # fmt: skip
+        threshold = np.where(np.isnan(statistic), np.nan, self._limit)
+        return BlockResult(alarms_from(whole[:count], real[:count]), statistic, threshold)
 
     def state(self) -> State:
         """Everything that `from_state` needs; sums of the window are rebuilt from its rows."""
         return {
             "parameters": dict(self.parameters),
             "reference": self.reference,
-            "window": self._window_t.copy(),
-            "index": self._index.copy(),
-            "whole": self._whole.copy(),
-            "latest": self._latest.copy(),
             "limit": self._limit,
+            **{name: getattr(self._window, name).copy() for name in _KEPT},
         }
 
     @classmethod
@@ -151,20 +173,14 @@ class EnergyBank:
         """The bank that `state` was taken of; it goes on bit for bit."""
         parameters = dict(state["parameters"])
         bank = cls(state["reference"], parameters.pop("window_n"), **parameters)
-        bank._window_t[...] = state["window"]
-        bank._index[...] = state["index"]
-        bank._whole[...] = state["whole"]
-        bank._latest[...] = state["latest"]
-        held = int(bank._whole[1])
-        for slot in range(held):
-            row = np.ascontiguousarray(bank._window_t[:, slot])
-            bank._cross[slot] = _distance_sum(row, bank._reference_t, len(bank.reference), bank._scale, bank._scratch)
+        restored(state, {name: getattr(bank._window, name) for name in _KEPT})
+        _retrace(bank._reference_t, bank._window, bank._scale, bank._squares, bank._quanta)
         return bank
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays held."""
-        arrays = (self.reference, self._reference_t, self._window_t, self._cross, self._index, self._scratch)
+        arrays = (self.reference, self._reference_t, *self._window, self._squares, self._quanta)
         return sum(array.nbytes for array in arrays)
 
 
@@ -183,142 +199,162 @@ def _quantum_scale(ranges: Floats, rows: int) -> float:
 
 
 def _null_limit(reference_t: Floats, alpha: float, seed: int) -> float:
-    """The (1 - alpha) quantile of n·m/(n+m)·E² under no drift; see the class's notes."""
-    generator = np.random.default_rng(seed)
-    rows = reference_t.shape[1]
-    chosen = np.sort(generator.permutation(rows)[: min(rows, _NULL_ROWS) // 2 * 2])
-    signs = np.ones((_NULL_SPLITS, len(chosen)))
-    for split in signs:
-        split[generator.permutation(len(chosen))[: len(chosen) // 2]] = -1.0
-    values = _halved(np.ascontiguousarray(reference_t[:, chosen]), signs)
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((values - mean) ** 2) / (len(values) - 1)
-    if mean <= 0 or variance <= 0:
-        return max(mean, 0.0)
-    shape, deviate = mean * mean / variance, NormalDist().inv_cdf(1 - alpha)
-    root = 1 - 1 / (9 * shape) + deviate / math.sqrt(9 * shape)
-    return float(mean * max(root, 0.0) ** 3)
+    """The (1 - alpha) quantile of n m / (n + m) E² under no drift; see the class's notes."""
+    from scipy.special import gammainccinv
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(reference_t.shape[1])[:_NULL_ROWS])
+    first, second, third = _cumulants(np.ascontiguousarray(reference_t[:, chosen]))
+    if second <= 0.0 or third <= 0.0:
+        return max(float(first), 0.0)
+    shape, scale = 4.0 * second**3 / third**2, third / (2.0 * second)
+    return float(first - shape * scale + scale * gammainccinv(shape, alpha))
 
 
 @njit(cache=True, nogil=True)
-def _halved(points, signs):  # type: ignore[no-untyped-def]
-    """n·m/(n+m)·E² of each halving: with n = m it is -(1/2m) sᵀDs for signs s."""
-    dims, count = points.shape
-    distances = np.zeros((count, count))
+def _cumulants(points):  # type: ignore[no-untyped-def]
+    """First three cumulants of the limit law: sums of powers of the eigenvalues of the centred distances.
+
+    U-centred (Székely, Rizzo 2014), which takes out what the diagonal of a finite matrix adds.
+    """
+    count = points.shape[1]
+    centred = np.zeros((count, count))
     for i in range(count):
         for j in range(i):
-            total = 0.0
-            for k in range(dims):
-                total += (points[k, i] - points[k, j]) ** 2
-            distances[i, j] = math.sqrt(total)
-    out = np.empty(len(signs))
-    for s in range(len(signs)):
-        total = 0.0
-        for i in range(count):
-            for j in range(i):
-                total += signs[s, i] * signs[s, j] * distances[i, j]
-        out[s] = -2.0 * total / count
-    return out
+            centred[i, j] = math.sqrt(((points[:, i] - points[:, j]) ** 2).sum())
+            centred[j, i] = centred[i, j]
+    sums = np.array([centred[i].sum() for i in range(count)])
+    total = sums.sum()
+    for i in range(count):
+        for j in range(count):
+            shift = (sums[i] + sums[j]) / (count - 2) - total / ((count - 1) * (count - 2))
+            centred[i, j] = centred[i, j] - shift if i != j else 0.0
+    second, third, line = 0.0, 0.0, np.zeros(count)
+    for i in range(count):
+        line[:] = 0.0
+        for k in range(count):
+            line += centred[i, k] * centred[k]
+        second += line[i]
+        third -= (line * centred[i]).sum()
+    pairs = float(count * (count - 3))
+    return total / (count * (count - 1)), 2.0 * second / pairs, 8.0 * third / (pairs * (count - 2))
 
 
 @njit(cache=True, nogil=True)
-def _distance_sum(row, points, count, scale, scratch):  # type: ignore[no-untyped-def]
-    """Sum of the distances of `row` to the first `count` columns of `points`, in quanta."""
-    for j in range(count):
-        scratch[j] = 0.0
+def _measure(row, points, count, scale, squares, quanta):  # type: ignore[no-untyped-def]
+    """Distances of `row` to the first `count` columns of `points`, in quanta; returns their sum.
+
+    Dimension by dimension, so that the inner loop runs over columns and its order of summation is that of the
+    dimensions, however wide the machine's registers are.
+    """
+    squares[:count] = 0.0
     for k in range(len(row)):
-        value = row[k]
-        line = points[k]
+        value, line = row[k], points[k]
         for j in range(count):
             gap = line[j] - value
-            scratch[j] += gap * gap
-    total = np.int64(0)
+            squares[j] += gap * gap
+    total = 0
     for j in range(count):
-        total += np.int64(math.sqrt(scratch[j]) * scale + 0.5)
+        quanta[j] = np.int64(math.sqrt(squares[j]) * scale + 0.5)
+        total += quanta[j]
     return total
 
 
 @njit(cache=True, nogil=True)
-def _pair_sum(points, scale, scratch):  # type: ignore[no-untyped-def]
+def _pair_sum(points, scale, squares, quanta):  # type: ignore[no-untyped-def]
     """Sum over all ordered pairs of columns."""
-    total = np.int64(0)
+    total = 0
     for j in range(points.shape[1]):
-        total += _distance_sum(points[:, j].copy(), points, points.shape[1], scale, scratch)
+        total += _measure(points[:, j].copy(), points, points.shape[1], scale, squares, quanta)
     return total
 
 
 @njit(cache=True, nogil=True)
-def _fold(  # type: ignore[no-untyped-def]
-    block, positions, reference, window, cross, index, whole, sums, limits, latest, scratch, statistic, effect, spoken,
-    onsets,
-):  # fmt: skip
-    """Fold rows; returns how many alarms were written to `spoken` (row, status, -) and `onsets`."""
-    scale, within, test_every = sums
-    alarms = 0
+def _fold(block, index, reference, window, rule, squares, quanta, statistic, whole, real):  # type: ignore[no-untyped-def]
+    """Fold rows; returns the number of alarms."""
+    count, m = 0, window.rows.shape[1]
     for row in range(len(block)):
-        x = block[row]
-        if not np.isnan(x).any():
-            _take(x, positions[row], reference, window, cross, index, whole, scale, scratch)
-            if whole[1] == window.shape[1] and whole[2] % test_every == 0:
-                _measure(reference.shape[1], window.shape[1], whole, within, scale, latest)
-                status = _judge(latest, limits, whole)
-                if status != 0:
-                    spoken[alarms, 0], spoken[alarms, 1] = row, status
-                    _locate(cross, index, whole, onsets[alarms])
-                    alarms += 1
-        statistic[row], effect[row] = latest[0], latest[1]
-    return alarms
+        status = 0
+        if not np.isnan(block[row]).any():
+            _take(block[row], index[row], reference, window, rule.scale, squares, quanta)
+            if window.whole[_SEEN] >= m and window.whole[_SEEN] % rule.test_every == 0:
+                status = _judge(reference.shape[1], window, rule)
+        if status:
+            first = window.positions[window.whole[_SEEN] % m]
+            onset = _onset(window, rule, reference.shape[1]) if status == DRIFT else index[row]
+            whole[count] = (row, 0, status, 0, onset, first, index[row], m)
+            real[count] = (window.newest[0], rule.limit, window.newest[1])
+            count += 1
+        statistic[row, 0] = window.newest[0]
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _take(x, position, reference, window, cross, index, whole, scale, scratch):  # type: ignore[no-untyped-def]
-    """Put a row into the ring in the place of the oldest."""
-    head, held, size = whole[0], whole[1], window.shape[1]
-    if held == size:
-        leaving = window[:, head].copy()
-        whole[3] -= 2 * _distance_sum(leaving, window, size, scale, scratch)
-        whole[5] -= cross[head]
-    else:
-        held += 1
+def _take(x, position, reference, window, scale, squares, quanta):  # type: ignore[no-untyped-def]
+    """Put a row into the place of the oldest, whose distances to all the others were summed as those came."""
+    m, whole = window.rows.shape[1], window.whole
+    slot = whole[_SEEN] % m
+    if whole[_SEEN] >= m:
+        whole[_PAIRS] -= 2 * window.later[slot]
+        whole[_CROSS] -= window.cross[slot]
     for k in range(len(x)):
-        window[k, head] = x[k]
-    whole[3] += 2 * _distance_sum(x, window, held, scale, scratch)
-    cross[head] = _distance_sum(x, reference, reference.shape[1], scale, scratch)
-    whole[5] += cross[head]
-    index[head] = position
-    whole[0], whole[1] = (head + 1) % size, held
-    whole[2] += 1
+        window.rows[k, slot] = x[k]
+    window.later[slot], window.positions[slot] = 0, position
+    held = min(whole[_SEEN] + 1, m)
+    whole[_PAIRS] += 2 * _measure(x, window.rows, held, scale, squares, quanta)
+    window.later[:held] += quanta[:held]
+    window.cross[slot] = _measure(x, reference, reference.shape[1], scale, squares, quanta)
+    whole[_CROSS] += window.cross[slot]
+    whole[_SEEN] += 1
 
 
 @njit(cache=True, nogil=True)
-def _measure(n, m, whole, within, scale, latest):  # type: ignore[no-untyped-def]
-    between = 2.0 * (whole[5] / scale) / (n * m)
-    latest[0] = between - within / scale / (n * n) - whole[3] / scale / (m * m)
-    latest[1] = latest[0] / between if between > 0.0 else 0.0
+def _retrace(reference, window, scale, squares, quanta):  # type: ignore[no-untyped-def]
+    """Rebuild all sums of a window whose rows, positions and counters were restored."""
+    m, seen = window.rows.shape[1], window.whole[_SEEN]
+    oldest = max(0, seen - m)
+    window.whole[_PAIRS], window.whole[_CROSS] = 0, 0
+    for place in range(oldest, seen):
+        slot = place % m
+        row = window.rows[:, slot].copy()
+        window.whole[_PAIRS] += _measure(row, window.rows, seen - oldest, scale, squares, quanta)
+        window.later[slot] = 0
+        for other in range(place + 1, seen):
+            window.later[slot] += quanta[other % m]
+        window.cross[slot] = _measure(row, reference, reference.shape[1], scale, squares, quanta)
+        window.whole[_CROSS] += window.cross[slot]
 
 
 @njit(cache=True, nogil=True)
-def _judge(latest, limits, whole):  # type: ignore[no-untyped-def]
-    limit, min_effect, clear_ratio = limits
-    if whole[4] == 0 and latest[0] > limit and latest[1] >= min_effect:
-        whole[4] = 1
-        return DRIFT
-    if whole[4] == 1 and (latest[0] < clear_ratio * limit or latest[1] < clear_ratio * min_effect):
-        whole[4] = 0
+def _judge(n, window, rule):  # type: ignore[no-untyped-def]
+    """Compute statistic and effect from the exact sums; returns the status of an alarm, 0 for none."""
+    m, whole, newest = window.rows.shape[1], window.whole, window.newest
+    between = 2.0 * (whole[_CROSS] / rule.scale) / (n * m)
+    newest[0] = between - rule.within / rule.scale / (n * n) - whole[_PAIRS] / rule.scale / (m * m)
+    newest[1] = newest[0] / between if between > 0.0 else 0.0
+    if not whole[_OPEN]:
+        whole[_OPEN] = 1 if newest[0] > rule.limit and newest[1] >= rule.min_effect else 0
+        return DRIFT if whole[_OPEN] else 0
+    if newest[0] < rule.clear_ratio * rule.limit or newest[1] < rule.clear_ratio * rule.min_effect:
+        whole[_OPEN] = 0
         return CLEARED
     return 0
 
 
 @njit(cache=True, nogil=True)
-def _locate(cross, index, whole, onset):  # type: ignore[no-untyped-def]
-    """Where the distances to the reference begin to be large: the split with the largest cumulated deviation."""
-    head, size = whole[0], len(cross)
-    mean = whole[5] / size
-    total, largest, best = 0.0, -1.0, 0
-    for place in range(size):
-        total += cross[(head + place) % size] - mean
-        if -total > largest:
-            largest, best = -total, place
-    onset[0] = index[(head + best + 1) % size] if best + 1 < size else index[(head + best) % size]
-    onset[1] = index[head]
-    onset[2] = index[(head + size - 1) % size]
+def _onset(window, rule, n):  # type: ignore[no-untyped-def]
+    """Index of the row from which on distances to the reference differ most from the reference's own.
+
+    They average what the reference's rows have among themselves while both share a law, so the split is where the
+    squared sum of what follows, over its length, is largest.
+    """
+    m = window.rows.shape[1]
+    newest = (window.whole[_SEEN] - 1) % m
+    usual = rule.within / n
+    total, best, onset = 0.0, -1.0, newest
+    for back in range(m):
+        slot = (newest - back) % m
+        total += window.cross[slot] - usual
+        gain = total * total / (back + 1.0)
+        if gain > best:
+            best, onset = gain, slot
+    return window.positions[onset]
