@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.errors import StoreCorruptError, StoreUnavailableError
+from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
 from stream.failpoints import FAILPOINTS
 from stream.sqlite_state import CHUNK_BYTES
 from stream.sqlite_store import SQLiteStore
@@ -61,6 +61,20 @@ def test_settings_survive_power_loss(store: SQLiteStore, path: Path) -> None:
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     with pytest.raises(StoreUnavailableError, match="locked"):
         SQLiteStore(path)
+
+
+def test_the_epoch_in_the_file_decides(store: SQLiteStore) -> None:
+    """A claim that another process has replaced is fenced by the file itself, and everything is rolled back."""
+    claim = store.claim("main", 0)
+    store.commit(claim, positions={"e": 1}, components={KEY: b"mine"})
+    owner = store._open_connection().execute("SELECT positions, sha256 FROM owner").fetchone()
+    store._open_connection().execute("UPDATE owner SET epoch = 2")
+    with pytest.raises(FencedError, match="epoch 1"):
+        store.commit(claim, positions={"e": 2}, components={KEY: b"zombie"}, outbox=rows("x"), runs=[("e", 0, 2)])
+    assert store._open_connection().execute("SELECT positions, sha256 FROM owner").fetchone() == owner
+    assert store._open_connection().execute("SELECT bytes FROM chunk").fetchall() == [(b"mine",)]
+    assert store.outbox_size("main", 0) == {}
+    assert store.runs("main", 0) == []
 
 
 def test_sent_rows_are_bounded(store: SQLiteStore) -> None:
