@@ -51,6 +51,7 @@ class GraphWriter:
 
     def __init__(self, names: Names) -> None:
         self._names = names
+        self._kinds: set[type] = set(_OBJECTS)
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}
         self._layouts: dict[Layout, int] = {}
@@ -65,18 +66,22 @@ class GraphWriter:
         EstimatorRefusedError
             something in the graph is not allowed; the message names it and what holds it.
         """
-        top = self.value(root)
+        top = self._or_refuse(root, lambda: self.value(root))
         bodies: list[list[Any]] = []
         done = 0
         while done < len(self._objects):
             obj = self._objects[done]
-            try:
-                bodies.append(self._body(obj))
-            except _NotCarriedError as error:
-                raise EstimatorRefusedError(f"{type(obj).__qualname__} holds {error}: it cannot be stored") from None
+            bodies.append(self._or_refuse(obj, functools.partial(self._body, obj)))
             done += 1
         self._refuse_views()
         return [[list(layout) for layout in self._layouts], bodies, top]
+
+    @staticmethod
+    def _or_refuse(obj: object, describe: Callable[[], Any]) -> Any:
+        try:
+            return describe()
+        except _NotCarriedError as error:
+            raise EstimatorRefusedError(f"{type(obj).__qualname__} holds {error}: it cannot be stored") from None
 
     def _number(self, obj: object) -> int:
         number = self._numbers.get(id(obj))
@@ -105,7 +110,7 @@ class GraphWriter:
             return v
         if kind is tuple:
             return [TUPLE, self.values(v)]
-        if kind in _OBJECTS or kind.__module__.startswith("river."):
+        if kind in self._kinds:
             return [self._number(v)]
         return self._rare(v)
 
@@ -116,6 +121,9 @@ class GraphWriter:
             return [FROZENSET, self.members(v)]
         if isinstance(v, type):
             return [CLASS, self._allowed(self._names.class_name(v), v)]
+        if type(v).__module__.startswith("river."):
+            self._kinds.add(type(v))
+            return [self._number(v)]
         if isinstance(v, np.generic) and v.dtype.kind in ARRAY_KINDS:
             return [SCALAR, v.dtype.str, v.tobytes()]
         if isinstance(v, types.MethodType) and self._names.function_name(v.__func__) is not None:
@@ -134,7 +142,7 @@ class GraphWriter:
         """Members of a set in an order of their own."""
         values = self.values(members)
         for value in values:
-            if isinstance(value, list) and value[0] != TUPLE:
+            if _refers(value):
                 raise _NotCarriedError("a set of objects, whose order is not defined")
         return sorted(values, key=msgspec.msgpack.encode)
 
@@ -230,6 +238,15 @@ def slot_names(kind: type) -> tuple[str, ...]:
                 private = name.startswith("__") and not name.endswith("__")
                 names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
     return tuple(names)
+
+
+def _refers(value: Any) -> bool:
+    """Whether a plain value refers to an object, whose number says nothing about what it is."""
+    if not isinstance(value, list):
+        return False
+    if value[0] in {TUPLE, FROZENSET} and len(value) == 2:
+        return any(_refers(part) for part in value[1])
+    return len(value) == 1 or value[0] == METHOD
 
 
 def _hash_of(key: object) -> Any:
