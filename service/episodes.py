@@ -204,7 +204,8 @@ class Episodes:
     def _severity(self, alarm: Alarm, moment: Moment) -> str:
         if moment.backfill or moment.time_ms < self.planned_until_ms:
             return "note"
-        return "page" if alarm.kind in _PAGES else "ticket"
+        # Errors that fall are news for working hours: nobody is woken because a model does better.
+        return "page" if alarm.kind in _PAGES and alarm.direction >= 0 else "ticket"
 
     def _join_incident(
         self, episode: Episode, alarm: Alarm, moment: Moment, severity: str

@@ -16,6 +16,8 @@ from service.mean_signals import MeanSignals, Spoken
 
 __all__ = ["ErrorSignals", "Heard"]
 
+_BLOCKS_N = 100  # means of blocks have no known spread: so many of them tell it
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -80,6 +82,8 @@ class ErrorSignals:
         config = self.config
         if name == "delay":
             return MeanSignals((name,), kind, config.detectors, reference_n=config.labels.age_n, order=order)
+        if config.task == "classification" and config.error_block > 1:
+            return MeanSignals((name,), kind, config.detectors, reference_n=_BLOCKS_N, order=order)
         if config.task == "classification":
             return MeanSignals((name,), kind, config.detectors, bounds=(0.0, 1.0), order=order)
         names = (name, name.replace("error:", "residual:", 1))

@@ -84,11 +84,13 @@ class Service:
 def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[[], None]]:
     """The transport that the configuration names, and what closes the log under it."""
     if config.transport.kind == "kafka":
-        from stream.kafka_client import SECURITY_KEYS
+        from stream.kafka_client import SECURITY_KEYS, ensure_topics
         from stream.kafka_transport import KafkaTransport
 
         kafka = config.transport.kafka
         given = {name: getattr(kafka, name) for name in SECURITY_KEYS if getattr(kafka, name, None) is not None}
+        outputs = (kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.dead_letter_topic)
+        ensure_topics(kafka.bootstrap_servers, dict.fromkeys(outputs, 1), security=given)
         transport = KafkaTransport(kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given)
         return transport, lambda: None
     from stream.embedded_log import EmbeddedLog

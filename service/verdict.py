@@ -35,7 +35,7 @@ def monitor_phase(fold: MonitorFold) -> tuple[str, str]:
 
 def verdict(fold: MonitorFold, phase: str, detail: str) -> dict[str, Any]:
     """The first line of the page."""
-    bad = [i for i in fold.episodes.incidents.values() if i.open and i.kind in _ANSWERS_NO and i.severity != "note"]
+    bad = [i for i in fold.episodes.incidents.values() if i.open and i.kind in _ANSWERS_NO and i.severity == "page"]
     if bad:
         worst = min(bad, key=lambda incident: incident.first_event)
         return {

@@ -102,11 +102,17 @@ class RankSignals:
             return
         for column, name in enumerate(self.names):
             if self._runs(column, detector):
-                pair = (float(part.statistic[-1, column]), float(part.threshold[-1, column]))
-                self.latest.setdefault(name, {})[detector] = pair
+                threshold = self._needed(detector, float(part.threshold[-1, column]))
+                self.latest.setdefault(name, {})[detector] = (float(part.statistic[-1, column]), threshold)
+
+    def _needed(self, detector: str, threshold: float) -> float:
+        """What the statistic must exceed for an alarm: the test's threshold, or what the least effect amounts to."""
+        n, m, effect = self.reference.n, self.reference.window, self._parameters["min_effect"]
+        return max(threshold, effect if detector == "ks" else effect * effect * n * m / (n + m))
 
     def _speak(self, alarm: Any, detector: str, start: int) -> Spoken:
         n_effective = self._n_effective[alarm.signal]
+        alarm = alarm._replace(threshold=self._needed(detector, alarm.threshold))
         facts = {
             "n_effective": None if np.isnan(n_effective) else int(n_effective),
             "window": self._window(alarm),
