@@ -1,6 +1,6 @@
-"""Keep one absurd number from ruining a learner: clip each feature at 100 times what its last labels reached.
+"""Keep one absurd number from ruining a learner: clip each feature at 5 times what its last values reached.
 
-A change of unit still gets through: the limit follows what arrives by up to a factor of 100 every 256 values.
+A change of unit still gets through: the limit follows what arrives by up to a factor of 5 every 256 values.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from typing import Any
 __all__ = ["RangeClip"]
 
 BLOCK_N = 256
-FACTOR = 100.0
+FACTOR = 5.0  # at 100, one clipped outlier still took 20 points of accuracy from Gaussian naive Bayes
 FIRST_LIMIT = 1e12  # before the first block is full nothing is known; 1e12 squared still adds up exactly enough
 
 _LIMIT, _BEFORE, _NOW, _COUNT = range(4)
 
 
 class RangeClip:
-    """Limits per name: `FACTOR` × the largest magnitude in the last two full blocks of values, and at least `FACTOR`.
+    """Limits per name: `FACTOR` × the largest magnitude in the last two full blocks of values.
 
-    What enters the next limit is the clipped value, so a single outlier widens the range by `FACTOR` at most and is
-    forgotten after two blocks. Constant time and four numbers per name.
+    Where that is 0, as in the first block, there is no scale yet and the limit is `FIRST_LIMIT`. What enters the next
+    limit is the clipped value, so a single outlier widens the range by `FACTOR` at most and is forgotten after two
+    blocks. Constant time and four numbers per name.
     """
 
     def __init__(self) -> None:
@@ -47,8 +48,8 @@ class RangeClip:
         state[_NOW] = max(state[_NOW], abs(clipped))
         state[_COUNT] += 1
         if state[_COUNT] == BLOCK_N:
-            largest = max(1.0, state[_BEFORE], state[_NOW])
-            state[:] = [FACTOR * largest, state[_NOW], 0.0, 0]
+            largest = max(state[_BEFORE], state[_NOW])
+            state[:] = [FACTOR * largest if largest > 0.0 else FIRST_LIMIT, state[_NOW], 0.0, 0]
 
     def state(self) -> dict[str, list[float]]:
         """Plain tree for a snapshot."""

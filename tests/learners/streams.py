@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from learners.base import Label, Learner, Task
+from learners.base import Features, Label, Learner, Task
 
 __all__ = ["answer", "labelled", "separable", "step"]
 
@@ -40,17 +40,18 @@ def labelled(task: Task, n: int, seed: int = 2) -> list[Example]:
             x["late"] = float(rng.normal())
             x.pop("a", None) if i % 3 == 0 else None
         if task == "classification" and i > n // 2 and rng.random() < 0.2:
-            y = "refund"
-        examples.append((x, y))
+            examples.append((x, "refund"))
+        else:
+            examples.append((x, y))
     return examples
 
 
-def answer(learner: Learner, x: dict[str, float | str]) -> tuple[Label | None, dict[str, float]]:
+def answer(learner: Learner, x: Features) -> tuple[Label | None, dict[str, float]]:
     """Both answers of a learner."""
     return learner.predict_one(x), learner.predict_proba_one(x)
 
 
-def step(learner: Learner, x: dict[str, float | str], y: Label) -> tuple[Label | None, dict[str, float]]:
+def step(learner: Learner, x: Features, y: Label) -> tuple[Label | None, dict[str, float]]:
     """Predict, then learn."""
     said = answer(learner, x)
     learner.learn_one(x, y)

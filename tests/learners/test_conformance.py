@@ -62,10 +62,10 @@ def test_satisfies_the_protocol(entry: LearnerEntry) -> None:
     assert learner.task == entry.task
 
 
-def test_beats_the_baseline_on_a_separable_stream(name: str, entry: LearnerEntry) -> None:
+@pytest.mark.parametrize("name", sorted(name for name, entry in LEARNERS.items() if entry.learns))
+def test_beats_the_baseline_on_a_separable_stream(name: str) -> None:
     """On a stream that a feature decides, whatever looks at features is clearly better than majority or mean."""
-    if not entry.learns:
-        pytest.xfail("it looks at no features")
+    entry = LEARNERS[name]
     learner, baseline = entry.build(1), Majority() if entry.task == "classification" else Mean()
     losses = {"learner": 0.0, "baseline": 0.0}
     for i, (x, y) in enumerate(separable(entry.task, 500)):
@@ -77,17 +77,17 @@ def test_beats_the_baseline_on_a_separable_stream(name: str, entry: LearnerEntry
 
 def _nasty(entry: LearnerEntry) -> Iterator[tuple[dict[str, float | str], Label]]:
     label: Label = 1.0 if entry.task == "regression" else "ok"
-    for x in (
+    rows: list[dict[str, float | str]] = [
         {}, {"a": 1e308}, {"a": -1e308, "b": 1e308}, {"a": 1e16}, {"a": 5e-324}, {"a": -0.0}, {"b": 0.0},
         {"shop": "never seen"}, {"shop": ""}, {"shop": "ü" * 500}, {"unheard of": 1.0}, {"a": 1e308, "late": 1e308},
         {"a": float("nan")}, {"a": float("inf"), "b": float("-inf")}, {f"f{i}": float(i) for i in range(60)},
-    ):  # fmt: skip
-        yield x, label
+    ]  # fmt: skip
+    yield from ((x, label) for x in rows)
     yield {"a": 1.0}, 1e308 if entry.task == "regression" else "x" * 1_000
 
 
 def test_nasty_input_stops_nothing(entry: LearnerEntry) -> None:
-    """Missing, unseen, constant, huge and even non-finite values give answers or LearnerErrors, and learning goes on."""
+    """Missing, unseen, huge and even non-finite values give answers or LearnerErrors, and learning goes on."""
     learner = entry.build(1)
     stream = separable(entry.task, 60)
     for x, y in stream:
