@@ -11,65 +11,19 @@ Each node has four children, the lowest nodes four leaves.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from detectors.base import CLEARED, DRIFT, Floats, Ints
+from detectors._rank_layout import FOUR, Ring, Tree
+from detectors.base import CLEARED, DRIFT
 
-__all__ = [
-    "Ring",
-    "Rule",
-    "Tree",
-    "cvm_ratio",
-    "fold",
-    "plant",
-    "recount",
-    "replant",
-    "ring_of",
-    "tree_of",
-]
+__all__ = ["cvm_ratio", "fold", "plant", "recount", "replant", "ring_of", "tree_of"]
 
-# Children of a node, and leaves of a run: fewer levels, each as fast as one of two children.
-FOUR = 4
 _BETWEEN, _EQUAL, _REFERENCE, _BELOW = range(4)
 _W, _G, _MOST, _LEAST, _S1, _S2 = range(6)
 _UNIQUE, _N, _TIES = range(3)
 _SEEN, _KS_OPEN, _CVM_OPEN = range(3)
-_SQUARES, _WINDOW_TIES = range(2)
-
-
-class Tree(NamedTuple):
-    """The reference of F signals and where the window's values lie in it."""
-
-    unique: Floats  # [F, U] ascending
-    cells: Ints  # [F, cells + 1]: unique values below each of the cells that cut the range evenly
-    grid: Floats  # [F, 2]: where the first cell begins, cells per unit
-    leaves: Ints  # [F, runs * 4, 4]: window values between, equal; reference values equal, below
-    nodes: Ints  # [F, nodes, 6]: the root first, a node's four children from 4 node + 1, the runs last
-    size: Ints  # [F, 3]: unique values, n, sum(g^3 - g)
-
-
-class Ring(NamedTuple):
-    """The newest `window_n` values of F signals."""
-
-    values: Floats  # [F, m]
-    positions: Ints  # [F, m]: `index` of each
-    places: Ints  # [F, m]: twice the leaf, plus 1 where equal to its value
-    flags: Ints  # [F, 3]: values seen, KS open, CvM open
-    sums: Ints  # [F, 2]: sum of squared doubled mid-ranks among the reference, sum(t^3 - t) over equal values
-    newest: Floats  # [F, 2]: KS and CvM of the newest test
-
-
-class Rule(NamedTuple):
-    """When to test and what is an alarm."""
-
-    test_every: int
-    min_effect: float
-    clear_ratio: float
-    ks: int
-    cvm: int
+_SQUARES, _WINDOW_TIES, _SHARED = range(3)
 
 
 @njit(cache=True, nogil=True)
@@ -153,7 +107,11 @@ def replant(tree, ring):  # type: ignore[no-untyped-def]
         leaves[place >> 1, place & 1] += 1
         rank = _rank(leaves, place)
         squares += rank * rank
-    ring.sums[_SQUARES] = squares
+    shared = 0
+    for leaf in range(tree.size[_UNIQUE]):
+        equal, count = leaves[leaf, _EQUAL], leaves[leaf, _REFERENCE]
+        shared += 3 * count * equal * (count + equal)
+    ring.sums[_SQUARES], ring.sums[_SHARED] = squares, shared
     _grow(leaves, tree.nodes, tree.size[_N], m)
 
 
@@ -256,6 +214,15 @@ def _equals(leaves, values, place, x, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _shares(leaves, place):  # type: ignore[no-untyped-def]
+    """What a window value at `place` adds to the sum of 3 g c (g + c) over leaves, c = window values equal to u."""
+    if place & 1 == 0:
+        return 0
+    count, equal = leaves[place >> 1, _REFERENCE], leaves[place >> 1, _EQUAL]
+    return 3 * count * (count + 2 * equal + 1)
+
+
+@njit(cache=True, nogil=True)
 def _take(x, position, place, leaves, nodes, n, values, index, places, flags, sums):  # type: ignore[no-untyped-def]
     """Let a value, which lies at `place`, into the window and, once it is full, the oldest out.
 
@@ -264,7 +231,7 @@ def _take(x, position, place, leaves, nodes, n, values, index, places, flags, su
     m, seen = values.shape[0], flags[_SEEN]
     slot = seen % m
     out, ties, rank = place, 0, _rank(leaves, place)
-    squares = rank * rank
+    squares, shared = rank * rank, 0
     if seen >= m:
         out = places[slot]
         equal = _equals(leaves, values, out, values[slot], m)
@@ -272,7 +239,9 @@ def _take(x, position, place, leaves, nodes, n, values, index, places, flags, su
         rank = _rank(leaves, out)
         squares -= rank * rank
         leaves[out >> 1, out & 1] -= 1
+        shared -= _shares(leaves, out)
     values[slot], index[slot], places[slot] = x, position, place
+    sums[_SHARED] += shared + _shares(leaves, place)
     leaves[place >> 1, place & 1] += 1
     equal = _equals(leaves, values, place, x, min(seen + 1, m))
     sums[_WINDOW_TIES] += ties + 3 * equal * (equal - 1)
@@ -286,6 +255,16 @@ def cvm_ratio(n, m, reference_sum, reference_ties, window_sum, window_ties):  # 
     """T as scipy defines it, from exact integers and one division."""
     twelve = n * (3 * reference_sum + reference_ties) + m * (3 * window_sum + window_ties)
     return (twelve - 2 * n * m * (4 * n * m - 1)) / (12.0 * n * m * (n + m))
+
+
+@njit(cache=True, nogil=True)
+def _tie_part(n, m, reference_ties, window_ties, shared):  # type: ignore[no-untyped-def]
+    """How much of T ties alone make: T less the same integral over mid-distribution functions, less 1/(4 (n + m)).
+
+    0 without ties; with n != m it grows with the samples although they agree, so no critical value holds for T itself.
+    """
+    own = float(reference_ties + window_ties)
+    return own / (12.0 * n * m) - (own + shared) / (12.0 * (n + m) * (n + m))
 
 
 @njit(cache=True, nogil=True)
@@ -321,11 +300,11 @@ def _alarms(row, f, position, tree, ring, rule, thresholds, count, whole, real):
     """Write what both tests have to say after a test; returns the new number of alarms."""
     n, m = tree.size[_N], ring.values.shape[0]
     for test in range(2):
-        statistic, threshold = ring.newest[test], thresholds[test]
+        statistic, ties = ring.newest[test], ring.newest[2] if test == 1 else 0.0
         if not (rule.ks if test == 0 else rule.cvm):
             continue
-        effect = statistic if test == 0 else np.sqrt(max(0.0, statistic) * (n + m) / (n * m))
-        status = _judge(statistic, threshold, effect, ring.flags[_KS_OPEN + test], rule)
+        effect = statistic if test == 0 else np.sqrt(max(0.0, statistic - ties) * (n + m) / (n * m))
+        status = _judge(statistic - ties, thresholds[test], effect, ring.flags[_KS_OPEN + test], rule)
         if status:
             ring.flags[_KS_OPEN + test] = 1 if status == DRIFT else 0
             root = tree.nodes[0]
@@ -333,14 +312,14 @@ def _alarms(row, f, position, tree, ring, rule, thresholds, count, whole, real):
             onset = _onset(tree, ring) if status == DRIFT else position
             sign = 1 if root[_MOST] >= -root[_LEAST] else -1
             whole[count] = (row, f, status, sign, onset, first, position, m, test)
-            real[count] = (statistic, threshold, effect)
+            real[count] = (statistic, thresholds[test] + ties, effect)
             count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
 def fold(values, index, trees, rings, rule, thresholds, history, reference, step, statistic, whole, real):  # type: ignore[no-untyped-def]
-    """Fold a block signal by signal; `statistic` is [2, n, F]; returns the number of alarms.
+    """Fold a block signal by signal; `statistic` is [3, n, F], as `Ring.newest`; returns the number of alarms.
 
     With a `step`, references are renewed every so many values from `history` [F, reference + gap + window].
     """
@@ -351,7 +330,7 @@ def fold(values, index, trees, rings, rule, thresholds, history, reference, step
         held, positions, places, flags, sums, newest = ring
         for row in range(values.shape[0]):
             x = values[row, f]
-            statistic[0, row, f], statistic[1, row, f] = newest[0], newest[1]
+            statistic[0, row, f], statistic[1, row, f], statistic[2, row, f] = newest[0], newest[1], newest[2]
             if np.isnan(x):
                 continue
             place = _find(x, unique, cells, grid, size[_UNIQUE])
@@ -360,7 +339,7 @@ def fold(values, index, trees, rings, rule, thresholds, history, reference, step
                 _renew(x, tree, ring, history[f], reference[f], step)
             if _due(flags, size, m, rule) and _test(nodes, size, m, sums, newest, flags, rule, limits):
                 count = _alarms(row, f, index[row], tree, ring, rule, limits, count, whole, real)
-            statistic[0, row, f], statistic[1, row, f] = newest[0], newest[1]
+            statistic[0, row, f], statistic[1, row, f], statistic[2, row, f] = newest[0], newest[1], newest[2]
     return count
 
 
@@ -377,7 +356,8 @@ def _test(nodes, size, m, sums, newest, flags, rule, thresholds):  # type: ignor
         newest[0] = max(nodes[0, _MOST], -nodes[0, _LEAST]) / (n * m)
     if rule.cvm:
         newest[1] = cvm_ratio(n, m, nodes[0, _S2], size[_TIES], sums[_SQUARES], sums[_WINDOW_TIES])
-    return newest[0] > thresholds[0] or newest[1] > thresholds[1] or flags[_KS_OPEN] or flags[_CVM_OPEN]
+        newest[2] = _tie_part(n, m, size[_TIES], sums[_WINDOW_TIES], sums[_SHARED])
+    return newest[0] > thresholds[0] or newest[1] > thresholds[1] + newest[2] or flags[_KS_OPEN] or flags[_CVM_OPEN]
 
 
 @njit(cache=True, nogil=True)

@@ -90,6 +90,10 @@ class Bank(Protocol):
     def state(self) -> State:
         """Everything that `from_state` needs, as arrays and numbers; copies."""
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Bank:
+        """The bank that gave `state`; it goes on bit for bit."""
+
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays held."""

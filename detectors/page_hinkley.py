@@ -34,8 +34,8 @@ __all__ = ["PageHinkley", "PageHinkleyBank"]
 
 _MEAN, _UP, _DOWN, _LEAST, _MOST, _STATISTIC, _M2 = range(7)
 _N, _AT_LEAST, _AT_MOST, _LOW_UP, _LOW_DOWN, _FIRST, _WARNED, _PENDING = range(8)
-# Until the statistic has passed this part of its threshold, the climb that ends in an alarm may not have begun.
-_BEGUN = 0.25
+# The climb that ends in an alarm may begin while the statistic stands this high by chance.
+_BEGUN = 0.5
 
 
 class _Sums(NamedTuple):
@@ -75,7 +75,7 @@ class PageHinkleyBank:
     Notes
     -----
     An alarm's `onset` is the index of the last extremum of the cumulative sum. `onset_high` is the last index at which
-    the statistic had not passed a quarter of the threshold, `onset_low` lies as far on the other side: a rule,
+    the statistic had not passed half of the threshold, `onset_low` lies as far on the other side: a rule,
     no confidence set. `effect` is the mean since the onset minus the mean before it is unknown here, so it is the
     distance of the alarm's value from the running mean in running standard deviations; `n` counts values since the
     last (re)start. Cost: O(1) a value in time and memory.

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._rank_tree import FOUR, Ring, Rule, Tree, fold, plant, recount, replant, ring_of, tree_of
+from detectors._rank_layout import Rule, empty_ring, empty_tree
+from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
 from detectors.base import (
     DRIFT,
     Alarm,
@@ -34,8 +35,6 @@ __all__ = [
     "RankBank",
     "RankResult",
     "RankTest",
-    "empty_ring",
-    "empty_tree",
     "rank_result",
     "rank_rule",
     "rank_thresholds",
@@ -75,9 +74,12 @@ class RankBank:
     Notes
     -----
     D equals `scipy.stats.ks_2samp(...).statistic`, T `scipy.stats.cramervonmises_2samp(...).statistic`, ties
-    included: both are one division of exact integers. An alarm's direction is the sign of the largest difference
-    (reference below the window in value: 1). Its onset interval is the window; the point in it is the split after
-    which the ranks differ most from the reference's.
+    included: both are one division of exact integers. T with ties grows with the samples even where they agree, so the
+    part that ties alone make is added to its threshold (0 without ties, which leaves `cvm_critical`) and taken out of
+    its effect: the alarm rule judges the criterion over mid-distribution functions.
+
+    An alarm's direction is the sign of the largest difference (1: the window's values are the higher ones). Its onset
+    interval is the window; the point in it is the split after which the ranks differ most from the reference's.
 
     Cost of a value: O(log n) for the tree, and a scan of the window where it or the leaving one shares its gap between
     reference values with others, to count ties. Memory: about 80 bytes for each value of reference and window.
@@ -119,7 +121,7 @@ class RankBank:
     def update_many(self, values: Floats, index: Ints) -> RankResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic = np.empty((2, *block.shape))
+        statistic = np.empty((3, *block.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
         count = fold(
             block, positions, self._tree, self._ring, self._rule, self.thresholds, _NO_HISTORY, _NO_HISTORY, 0,
@@ -200,8 +202,8 @@ class KolmogorovSmirnov(_SingleRankTest):
     Examples
     --------
     >>> detector = KolmogorovSmirnov(range(100), 50)
-    >>> [i for i in range(400) if detector.update(i % 100 + 60 * (i > 200)).drift_detected]
-    [234]
+    >>> [i for i in range(400) if detector.update(37 * i % 100 + 60 * (i >= 200)).drift_detected]
+    [236]
     """
 
     _test = "ks"
@@ -248,39 +250,13 @@ def rank_thresholds(counts: NDArray[Any], window_n: int, *, alpha: float, n_effe
     )
 
 
-def empty_tree(n_signals: int, reference_n: int) -> Tree:
-    """Room for references of up to `reference_n` values."""
-    runs, nodes = 1, 1
-    while runs * FOUR < reference_n + 1:
-        runs *= FOUR
-        nodes += runs
-    return Tree(
-        unique=np.zeros((n_signals, max(1, reference_n))),
-        cells=np.zeros((n_signals, runs * FOUR + 1), dtype=np.int64),
-        grid=np.zeros((n_signals, 2)),
-        leaves=np.zeros((n_signals, runs * FOUR, 4), dtype=np.int64),
-        nodes=np.zeros((n_signals, nodes, 6), dtype=np.int64),
-        size=np.zeros((n_signals, 3), dtype=np.int64),
-    )
-
-
-def empty_ring(n_signals: int, window_n: int) -> Ring:
-    """An empty window."""
-    shape = (n_signals, window_n)
-    return Ring(
-        values=np.zeros(shape), positions=np.zeros(shape, dtype=np.int64), places=np.zeros(shape, dtype=np.int64),
-        flags=np.zeros((n_signals, 3), dtype=np.int64), sums=np.zeros((n_signals, 2), dtype=np.int64),
-        newest=np.full((n_signals, 2), np.nan),
-    )  # fmt: skip
-
-
 def rank_result(rule: Rule, thresholds: Floats, statistic: Floats, whole: Ints, real: Floats) -> RankResult:
     """Sort a kernel's alarms by test."""
     parts: list[BlockResult | None] = []
     for test in range(2):
         mine = whole[:, 8] == test
-        shape = statistic[test].shape
-        threshold = np.where(np.isnan(statistic[test]), np.nan, np.broadcast_to(thresholds[:, test], shape))
+        # Where there is no statistic yet the part of ties is NaN too, and so becomes the threshold.
+        threshold = thresholds[:, test] + (statistic[2] if test else 0.0 * statistic[0])
         parts.append(BlockResult(alarms_from(whole[mine], real[mine]), statistic[test], threshold))
     return RankResult(parts[0] if rule.ks else None, parts[1] if rule.cvm else None)
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from detectors._rank_layout import empty_ring, empty_tree
 from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
 from detectors.base import Floats, Ints, State, checked_block, require, restored
 from detectors.rank_tests import (
     RING_STATE,
     RankResult,
     RankTest,
-    empty_ring,
-    empty_tree,
     rank_result,
     rank_rule,
     rank_thresholds,
@@ -77,7 +76,7 @@ class TrailingRankBank:
     def update_many(self, values: Floats, index: Ints) -> RankResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic = np.empty((2, *block.shape))
+        statistic = np.empty((3, *block.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
         count = fold(
             block, positions, self._tree, self._ring, self._rule, self.thresholds, self._history, self._reference,
