@@ -329,7 +329,7 @@ def fold(values, index, trees, rings, rule, thresholds, history, reference, step
         unique, cells, grid, leaves, nodes, size = tree
         held, positions, places, flags, sums, newest = ring
         for row in range(values.shape[0]):
-            x = values[row, f]
+            x = values[row, f] + 0.0  # one zero only: -0.0 and 0.0 tie, and a sort may swap them
             statistic[0, row, f], statistic[1, row, f], statistic[2, row, f] = newest[0], newest[1], newest[2]
             if np.isnan(x):
                 continue

@@ -212,31 +212,41 @@ def _null_limit(reference_t: Floats, alpha: float, seed: int) -> float:
 
 @njit(cache=True, nogil=True)
 def _cumulants(points):  # type: ignore[no-untyped-def]
-    """First three cumulants of the limit law: sums of powers of the eigenvalues of the centred distances.
-
-    U-centred (Székely, Rizzo 2014), which takes out what the diagonal of a finite matrix adds.
-    """
+    """First three cumulants of the limit law: sums of powers of the eigenvalues of the centred distances."""
     count = points.shape[1]
     centred = np.zeros((count, count))
-    for i in range(count):
-        for j in range(i):
-            centred[i, j] = math.sqrt(((points[:, i] - points[:, j]) ** 2).sum())
-            centred[j, i] = centred[i, j]
-    sums = np.array([centred[i].sum() for i in range(count)])
-    total = sums.sum()
-    for i in range(count):
-        for j in range(count):
-            shift = (sums[i] + sums[j]) / (count - 2) - total / ((count - 1) * (count - 2))
-            centred[i, j] = centred[i, j] - shift if i != j else 0.0
+    mean = _centre(points, centred)
     second, third, line = 0.0, 0.0, np.zeros(count)
     for i in range(count):
         line[:] = 0.0
         for k in range(count):
             line += centred[i, k] * centred[k]
         second += line[i]
-        third -= (line * centred[i]).sum()
+        for j in range(count):
+            third -= line[j] * centred[i, j]
     pairs = float(count * (count - 3))
-    return total / (count * (count - 1)), 2.0 * second / pairs, 8.0 * third / (pairs * (count - 2))
+    return mean, 2.0 * second / pairs, 8.0 * third / (pairs * (count - 2))
+
+
+@njit(cache=True, nogil=True)
+def _centre(points, centred):  # type: ignore[no-untyped-def]
+    """U-centred distances (Székely, Rizzo 2014), free of what the diagonal adds; returns the mean distance.
+
+    Loops in place of numpy's sums: their order, and so their last bit, is then the same on every machine.
+    """
+    dims, count = points.shape
+    sums, total = np.zeros(count), 0.0
+    for i in range(count):
+        for k in range(dims):
+            centred[i] += (points[k] - points[k, i]) ** 2
+        centred[i] = np.sqrt(centred[i])
+        for j in range(count):
+            sums[i] += centred[i, j]
+        total += sums[i]
+    for i in range(count):
+        centred[i] -= (sums[i] + sums) / (count - 2) - total / ((count - 1) * (count - 2))
+        centred[i, i] = 0.0
+    return total / (count * (count - 1))
 
 
 @njit(cache=True, nogil=True)

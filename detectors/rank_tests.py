@@ -265,4 +265,4 @@ def _ascending(values: Any, signal: int) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or np.isinf(array).any():
         raise ValueError(f"reference of signal {signal}: give a list of finite numbers (NaN is dropped)")
-    return np.sort(array[~np.isnan(array)])
+    return np.sort(array[~np.isnan(array)] + 0.0)  # one zero only, as in the kernel
