@@ -99,7 +99,6 @@ class WarmReplacement:
     def _start(self) -> None:
         if self.background is None:
             self.background = self._fresh(self.generation + 1)
-            self._warmed_n = 0
 
     def _drop(self) -> None:
         self.background = None

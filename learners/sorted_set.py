@@ -1,4 +1,4 @@
-"""A set that is iterated in sorted order, for the places where river walks a set of text.
+"""A set that is iterated in sorted order, for the place where river walks a set of text.
 
 The order of a plain set of text differs between processes (Python salts the hash of text) and after a restore,
 and river lets it decide between equally good splits.
@@ -20,15 +20,16 @@ class SortedSet(set[Any]):
 
 
 def sort_river_sets() -> None:
-    """Let river's observer of nominal features walk its values in sorted order; a second call changes nothing.
+    """Make river's observer of nominal features repeatable; a second call changes nothing.
 
     River 0.26 compares the binary splits of a nominal feature in the order of a set and keeps the first of equals;
-    with two categories both splits are always equal.
+    with two categories both splits are always equal. And it takes note of a class when it is asked about it, so that
+    predictions, however many, changed the state of a tree.
     """
     from river.tree.splitter.nominal_splitter_classif import NominalSplitterClassif
 
     splitter: Any = NominalSplitterClassif
-    plain = splitter.__init__
+    plain, plain_proba = splitter.__init__, splitter.cond_proba
     if getattr(plain, "walks_sorted", False):
         return
 
@@ -36,5 +37,8 @@ def sort_river_sets() -> None:
         plain(self)
         self._att_values = SortedSet()
 
+    def cond_proba(self: Any, att_val: Any, target_val: Any) -> Any:
+        return plain_proba(self, att_val, target_val) if target_val in self._att_dist_per_class else 0.0
+
     sorted_init.walks_sorted = True  # type: ignore[attr-defined] # marks the replacement on itself
-    splitter.__init__ = sorted_init
+    splitter.__init__, splitter.cond_proba = sorted_init, cond_proba
