@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors._adwin import DEPTH, LEVELS, WARNED, Rule, Window, fold, moments
+from detectors._adwin import DEPTH, LEVELS, WARNED, Rule, Window, fold, moments, window_of
 from detectors.base import (
     DRIFT,
     BlockResult,
@@ -121,7 +121,7 @@ class AdwinBank:
 
     def moments(self, signal: int) -> tuple[int, float, float]:
         """Width, sum and sum of squared deviations of a signal's window."""
-        width, total, squares = moments(self._window, signal)
+        width, total, squares = moments(window_of(self._window, signal))
         return int(width), float(total), float(squares)
 
     def warned(self, signal: int) -> bool:

@@ -1,0 +1,1 @@
+"""Figures of the README, one module each; `make bench` prints them."""
