@@ -129,7 +129,7 @@ def main() -> int:
     print(line.format("ours", "updates/s", "us", "theirs", "updates/s", "us", "ratio"))
     for ours, theirs, our_us, their_us in rows():
         figures = f"{1e6 / our_us:,.0f}", f"{our_us:.3f}", theirs, f"{1e6 / their_us:,.0f}", f"{their_us:.2f}"
-        print(line.format(ours, *figures, f"{their_us / our_us:,.0f}x"))
+        print(line.format(ours, *figures, f"{their_us / our_us:,.1f}x"))
     return 0
 
 

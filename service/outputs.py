@@ -18,9 +18,10 @@ from stream.dead_letters import dead_letter_body
 from stream.store import OutboxRow, StoredRow
 from stream.transport import Outgoing
 
-__all__ = ["messages_of", "outbox_rows"]
+__all__ = ["encode_body", "messages_of", "outbox_rows"]
 
-_encode = msgspec.json.encode
+# Keys in the order of text: a record that went through a checkpoint has the same bytes as one that did not.
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def outbox_rows(commit: Commit, config: Config, now_ms: int) -> list[OutboxRow]:
@@ -40,6 +41,11 @@ def outbox_rows(commit: Commit, config: Config, now_ms: int) -> list[OutboxRow]:
     if letters:
         rows.append(_row("dead_letters", f"topic:{kafka.dead_letter_topic}", b"\n".join(letters), now_ms))
     return rows
+
+
+def encode_body(body: dict[str, Any]) -> bytes:
+    """An output's body as it leaves."""
+    return _encode(body)
 
 
 def _row(kind: str, destination: str, body: bytes, now_ms: int, row_id: str = "") -> OutboxRow:

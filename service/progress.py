@@ -35,6 +35,10 @@ class Progress:
         with Path(path).open("r+b") as file:
             return cls(mmap.mmap(file.fileno(), PROGRESS_BYTES))
 
+    def claimed(self, owned: Mapping[int, Any]) -> None:
+        """Note what was committed before this process began."""
+        self._set(1, sum(part.fold_state.messages for part in owned.values()))
+
     def folded(self, owned: Mapping[int, Any]) -> None:
         """Note what has been folded."""
         self._set(0, sum(part.fold_state.messages for part in owned.values()))

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from service.config import Config
 from service.fold import FoldOutput
+from service.outputs import encode_body
 from service.partition import PartitionFold
 from service.summary import monitor_summary, summary
 from stream.dead_letters import dead_letter_body
@@ -86,6 +85,6 @@ def _blocks(events: Iterable[bytes], block_n: int) -> Iterator[list[RawMessage]]
 def write_results(replayed: Replayed, folder: Path) -> None:
     """Write `drifts.jsonl` and `rejects.jsonl` into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    drifts = b"".join(msgspec.json.encode(record) + b"\n" for record in replayed.drifts)
+    drifts = b"".join(encode_body(record) + b"\n" for record in replayed.drifts)
     (folder / "drifts.jsonl").write_bytes(drifts)
     (folder / "rejects.jsonl").write_bytes(b"".join(dead_letter_body(r) + b"\n" for r in replayed.rejects))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -152,6 +153,10 @@ def run_service(
     watch = threading.Thread(target=_end_with_worker, args=(worker, threads[0], server), daemon=True)
     watch.start()
     log.info("serving at http://%s:%d, data in %s", host, port, data_dir)
+    # uvicorn ends on these signals and then raises them again for whoever came before it: that must be nobody, or the
+    # process would die before the worker has drained.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         server.run()
     finally:

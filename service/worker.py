@@ -1,7 +1,7 @@
 """The worker: poll, fold, commit, publish; the one thread that owns the store, the transport and every fold.
 
-The steps of a commit are numbered as in `docs/architecture.md`: 1 state and positions and outbox go into the store in
-one transaction, 2 the outbox is published, 3 published rows are marked, 4 the read view is replaced.
+The steps of a commit are numbered in `docs/architecture.md`: 1 to 5 are the store's one transaction; then the read view
+is replaced (6), the outbox published (7) and what was published marked (8).
 """
 
 from __future__ import annotations
@@ -126,8 +126,7 @@ class Worker:
         self._progress.folded(self.owned)
         if self._commit_is_due():
             self._commit_all()
-        self._dispatch()
-        if self.refresh.is_set():
+        if self._dispatch() or self.refresh.is_set():
             self.refresh.clear()
             self.publish_view()
 
@@ -143,6 +142,7 @@ class Worker:
             claimed = OwnedPartition.claim(self.config, self.store, self.transport, partition)
             self.transport.seek(partition, claimed.fold_state.position)
             self.owned[partition] = claimed
+            self._progress.claimed(self.owned)
             log.info("partition %d: owned from offset %d", partition, claimed.fold_state.position)
             self.publish_view()
         if assigned:
@@ -186,12 +186,13 @@ class Worker:
             })  # fmt: skip
         del self.rejects[200:]
 
-    def _dispatch(self) -> None:
-        """Note what became of alerts, publish what is due, hand due alerts to their senders."""
+    def _dispatch(self) -> bool:
+        """Note what became of alerts, publish what is due, hand due alerts on; whether a row was settled."""
+        settled = False
         outcomes = self.sender.outcomes()
         recovered = {f"webhook:{name}" for name in self.sender.recovered()}
         for partition in self.owned:
-            self._note(partition, outcomes)
+            settled |= self._note(partition, outcomes)
             pipeline = self.config.pipeline.name
             if recovered:
                 self._wake(partition, recovered)
@@ -205,9 +206,11 @@ class Worker:
             done = self._publish([row for row in rows if row.row.destination.startswith("topic:")])
             if done:
                 self.store.mark(pipeline, partition, done=done)
+                settled = True
             self._progress.unsent(len(rows) - len(done))
+        return settled
 
-    def _note(self, partition: int, outcomes: list[Outcome]) -> None:
+    def _note(self, partition: int, outcomes: list[Outcome]) -> bool:
         own = [outcome for outcome in outcomes if outcome.partition == partition]
         ended = [o for o in own if o.status in ("done", "rejected")]
         retry = [(o.seq, o.tries, o.due_ms) for o in own if o.status == "retry"]
@@ -217,6 +220,7 @@ class Worker:
         if ended or retry:
             self.store.mark(self.config.pipeline.name, partition, done=[o.seq for o in ended], retry=retry)
             self._progress.unsent(0)
+        return bool(ended or retry)
 
     def _wake(self, partition: int, destinations: set[str]) -> None:
         """Make alerts that wait for their next try due now: their endpoint answers again."""

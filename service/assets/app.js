@@ -10,7 +10,7 @@ const TIMEOUT_MS = 8000;
 const STALE_COMMIT_MS = 60000;
 const $ = (id) => document.getElementById(id);
 
-const view = { name: null, names: [], monitors: {}, service: {}, m: null, drifts: [], rejects: [], alerts: [], filter: "", lost: null };
+const view = { name: null, names: [], monitors: {}, service: {}, m: null, drifts: [], rejects: {}, alerts: {}, filter: "", lost: null };
 const memory = { details: new Map(), stamp: "", turns: 0, okMs: Date.now(), serverMs: Date.now(), timer: 0, busy: false };
 
 async function get(path) {
@@ -23,10 +23,10 @@ async function get(path) {
 /** An answer that the page can do without: on failure the older one stays. */
 const optional = (path, old) => get(path).catch(() => old);
 
+/** The monitor that the address names, else the one shown, else the worst. */
 function choose() {
-  const asked = decodeURIComponent(/^#monitor=(.*)$/.exec(location.hash)?.[1] || "");
-  if (asked && Object.hasOwn(view.monitors, asked)) return asked;
-  if (view.name != null && Object.hasOwn(view.monitors, view.name)) return view.name;
+  const asked = view.names.find((name) => location.hash === `#monitor=${encodeURIComponent(name)}`) ?? view.name;
+  if (view.names.includes(asked)) return asked;
   const rank = (name) => words.RANK[view.monitors[name].verdict?.answer] ?? 1;
   return [...view.names].sort((a, b) => rank(a) - rank(b))[0] ?? null;
 }
@@ -37,15 +37,18 @@ async function refresh() {
   view.service = top.service || {};
   view.names = Object.keys(view.monitors).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   view.name = choose();
-  if (view.name == null) return;
   const name = view.name;
+  if (name == null) {
+    view.m = null;
+    return;
+  }
   const brief = view.monitors[name];
   const stamp = JSON.stringify([name, brief.state_sha256, brief.event, brief.counts]);
   if (stamp !== memory.stamp || !memory.details.has(name)) {
     const path = encodeURIComponent(name);
-    const [detail, drifts] = await Promise.all([get(`v1/monitors/${path}`), optional(`v1/drifts?monitor=${path}&limit=50`, null)]);
+    const [detail, drifts] = await Promise.all([get(`v1/monitors/${path}`), optional(`v1/drifts?monitor=${path}&limit=50`, { drifts: [] })]);
     memory.details = new Map([[name, detail]]);
-    if (drifts) view.drifts = Array.isArray(drifts) ? drifts : drifts.drifts || [];
+    view.drifts = drifts.drifts;
     memory.stamp = stamp;
   }
   if (memory.turns++ % 3 === 0) {
@@ -70,9 +73,12 @@ async function turn() {
 }
 
 async function loop() {
-  clearTimeout(memory.timer);
-  await turn();
-  if (!document.hidden) memory.timer = setTimeout(loop, POLL_MS);
+  try {
+    await turn();
+  } finally {
+    clearTimeout(memory.timer);
+    if (!document.hidden) memory.timer = setTimeout(loop, POLL_MS);
+  }
 }
 
 function connection() {
@@ -86,7 +92,7 @@ function connection() {
 
 function announce() {
   const v = verdictOf(view);
-  const text = `${words.headline(v.answer, view.name)}. ${v.answer === "yes" ? "" : v.reason}`.trim();
+  const text = `${words.headline(v.answer, view.name)}. ${v.answer === "yes" ? "" : words.sentence(v.reason)}`.trim();
   const sign = { yes: "✓", no: "✕", cannot_tell: "?" }[v.answer] || "?";
   if (memory.said !== `${view.name}${v.answer}`) $("announcement").textContent = text;
   memory.said = `${view.name}${v.answer}`;
@@ -100,7 +106,7 @@ function part(id, content) {
     patch($(id), content($(id)));
   } catch (error) {
     console.error(error);
-    patch($(id), h("p", { class: "loses" }, `This part cannot be drawn: ${error.message}`));
+    patch($(id), h("p", "loses", `This part cannot be drawn: ${error.message}`));
   }
 }
 
@@ -114,8 +120,11 @@ function drawCharts() {
 
 function drawSignals() {
   if (!view.m) return;
-  part("signals-body", () => signals(view).cards);
-  part("signals-count", () => signals(view).count);
+  part("signals-body", () => {
+    const found = signals(view);
+    $("signals-count").textContent = found.count;
+    return found.cards;
+  });
 }
 
 function draw() {
@@ -134,15 +143,15 @@ function draw() {
   drawSignals();
   part("learners-body", () => learners(view));
   part("intake-body", () => intake(view));
-  $("foot").textContent = `Anchorwatch ${view.service.version || ""} · watching since ${new Date(view.service.started_ms || Date.now()).toLocaleString("en-GB")}`;
+  $("version").textContent = view.service.version || "";
 }
 
 function nothing() {
   document.body.classList.add("bare");
-  const text = view.lost ? ["The service does not answer yet", "This page tries again by itself."]
-    : ["No monitor is configured", "Monitors exist by configuration only. Write one from a sample of your events, then start the service with it:"];
-  patch($("verdict"), h("div", { class: "say" }, h("h1", {}, text[0]), h("p", {}, text[1]),
-    view.lost ? null : h("pre", {}, "anchorwatch init SAMPLE.csv -o anchorwatch.toml\nanchorwatch serve --config anchorwatch.toml")));
+  const text = view.lost ? ["The service does not answer", "This page tries again by itself."]
+    : ["No monitor is configured", "Write one from a sample of your events, then serve it:"];
+  patch($("verdict"), h("div", "say", h("h1", "", text[0]), h("p", "", text[1]),
+    view.lost ? null : h("pre", "", "anchorwatch init SAMPLE.csv -o anchorwatch.toml\nanchorwatch serve --config anchorwatch.toml")));
 }
 
 $("filter").addEventListener("input", (event) => {

@@ -2,7 +2,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 function build(element, props, kids) {
-  for (const [name, value] of Object.entries(props || {})) {
+  const attributes = typeof props === "string" ? { class: props || null } : props || {};
+  for (const [name, value] of Object.entries(attributes)) {
     if (value == null || value === false) continue;
     element.setAttribute(name === "key" ? "data-key" : name, value === true ? "" : String(value));
   }
@@ -15,7 +16,7 @@ function nodes(kids) {
     .map((kid) => (kid instanceof Node ? kid : document.createTextNode(String(kid))));
 }
 
-/** An HTML element; `key` names it among its siblings, so that a patch moves it instead of rebuilding it. */
+/** An HTML element; `props` are attributes or just a class; `key` names it among its siblings, so that a patch moves it. */
 export const h = (tag, props, ...kids) => build(document.createElement(tag), props, kids);
 
 /** The same for SVG. */
@@ -53,7 +54,6 @@ function morph(old, fresh) {
     if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
     return;
   }
-  if (old.hasAttribute("data-keep")) return;
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
@@ -78,11 +78,12 @@ export function figure(x, digits = 3) {
   return size >= 1000 ? whole.format(x) : x.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : digits);
 }
 
+/** 90, 100 → 90.0 % */
 export const percent = (part, all) => (all > 0 ? `${((100 * part) / all).toFixed(part === all ? 0 : 1)} %` : DASH);
 
 const SPANS = [[86400000, "d"], [3600000, "h"], [60000, "min"], [1000, "s"]];
 
-/** 7980000 → 2 h 13 min: the two largest units are enough for a person. */
+/** 7980000 → 2 h 13 min. */
 export function span(ms) {
   if (!finite(ms)) return DASH;
   const at = SPANS.findIndex(([size]) => Math.abs(ms) >= size);
@@ -99,24 +100,27 @@ export function epoch(time) {
   return finite(ms) && Math.abs(ms) < 8.64e15 ? ms : null;
 }
 
-const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
-const year = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const second = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const format = (options) => new Intl.DateTimeFormat("en-GB", options);
+const month = { day: "numeric", month: "short" };
+const day = format({ ...month, weekday: "short" });
+const year = format({ ...month, year: "numeric" });
+const time = format({ timeStyle: "medium" });
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-export const clock = (ms) => second.format(ms);
+/** 03:12:05 in the reader's zone. */
+export const clock = (ms) => time.format(ms);
 
 /** A time in the reader's zone, with UTC in its tooltip. */
 export function when(time) {
   const ms = epoch(time);
-  if (ms == null) return h("span", {}, "an unknown time");
+  if (ms == null) return h("span", "", "an unknown time");
   const date = new Date(ms);
   const now = new Date();
   const near = date.getFullYear() === now.getFullYear();
   const today = near && date.toDateString() === now.toDateString();
-  const text = `${today ? "today" : (near ? day : year).format(date)}, ${hour.format(date)}`;
-  return h("time", { datetime: date.toISOString(), title: `${date.toISOString().replace("T", " ").slice(0, 19)} UTC` }, text);
+  const text = `${today ? "today" : (near ? day : year).format(date)}, ${clock(date).slice(0, 5)}`;
+  const utc = date.toISOString();
+  return h("time", { datetime: utc, title: `${utc.replace("T", " ").slice(0, 19)} UTC` }, text);
 }
 
 const ICONS = {
@@ -131,3 +135,7 @@ export function icon(name, size) {
   return svg("svg", { class: `icon ${name}`, viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true" },
     svg("path", { class: "outline", d: outline }), svg("path", { class: "inner", d: inner }));
 }
+
+/** A real table that scrolls sideways on a phone instead of breaking the page; `#` marks columns of numbers. */
+export const grid = (columns, rows) => h("div", "scroll", h("table", "",
+  h("thead", "", h("tr", "", columns.map((c) => h("th", { scope: "col", class: c[0] === "#" ? "number" : null }, c.replace("#", ""))))), h("tbody", "", rows)));

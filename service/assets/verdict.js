@@ -1,5 +1,5 @@
 // The first line and what happened: is the model all right, since when, what to do. Nothing here fetches.
-import { DASH, clock, count, epoch, figure, h, icon, percent, span, when } from "./dom.js";
+import { DASH, clock, count, epoch, figure, grid, h, icon, percent, span, when } from "./dom.js";
 import * as words from "./words.js";
 
 const entries = (object) => Object.entries(object || {});
@@ -11,18 +11,18 @@ export function coverage(m) {
   return { classes, matured: sum("matured"), labelled: sum("labelled") };
 }
 
-/** The producer's newest version, else the champion: whose figures stand in the first card. */
-export function subject(m) {
+/** Whose figures stand in the first card: the producer's newest version, else the champion. */
+function subject(m) {
   const versions = entries(m.producer);
   const mine = versions.find(([v]) => v === m.model_version) || versions.at(-1);
   if (mine && mine[1].n !== 0) return ["your model", mine[1]];
   const champion = entries(m.learners).find(([, l]) => l.role === "champion");
-  return champion ? [`champion ${champion[0]}`, champion[1]] : ["your model", {}];
+  return champion ? ["the champion", champion[1]] : ["your model", {}];
 }
 
 /** What can be said now: while the service is away nobody knows, whatever it said last. */
 export function verdictOf(view) {
-  const said = view.m?.verdict || { answer: "cannot_tell", reason: "No monitor has reported yet.", what_to_do: "Wait a moment, or look at /readyz." };
+  const said = view.m.verdict;
   if (!view.lost || view.lost.tries < 2) return said;
   return {
     answer: "cannot_tell", since_ms: view.lost.since_ms, wall: true,
@@ -35,19 +35,16 @@ export function verdict(view) {
   const v = verdictOf(view);
   return [
     icon(v.answer, 64),
-    h("div", { class: "say" },
-      h("h1", {}, words.headline(v.answer, view.name)),
-      h("p", { class: "reason" }, v.reason || "No reason was given."),
-      h("p", { class: "todo" }, h("b", {}, "What to do: "), v.what_to_do || "nothing."),
-      h("p", { class: "since muted" }, since(v, view.m))),
+    h("div", "say", h("h1", "", words.headline(v.answer, view.name)), h("p", "since", since(v, view.m)),
+      h("p", "", words.sentence(v.reason)), h("p", "", h("b", "", "What to do: "), words.sentence(v.what_to_do || "nothing"))),
     facts(view),
   ];
 }
 
 function since(v, m) {
   if (epoch(v.since_ms) == null) return "Since the start";
-  const newest = v.wall ? Date.now() : epoch(m?.watermark_ms);
-  const long = newest != null && newest > v.since_ms ? ` · for ${span(newest - v.since_ms)}${v.wall ? "" : " of the stream's time"}` : "";
+  const newest = v.wall ? Date.now() : epoch(m.watermark_ms);
+  const long = newest > v.since_ms ? ` · for ${span(newest - v.since_ms)}${v.wall ? "" : " of the stream's time"}` : "";
   return ["Since ", when(v.since_ms), long];
 }
 
@@ -56,124 +53,121 @@ function facts({ m }) {
   const recent = figures.window || {};
   const labels = coverage(m);
   const open = openIncidents(m).length;
-  const regression = m.task === "regression";
-  const about = recent.n ? `${who}, last ${count(recent.n)} labels` : who;
+  const [term, key] = m.task === "regression" ? ["Mean abs. error", "mae"] : ["Accuracy", "accuracy"];
   const items = [
-    [regression ? "Mean absolute error" : "Accuracy", figure(regression ? recent.mae ?? figures.mae : recent.accuracy ?? figures.accuracy), about],
+    [`${term}, ${who}`, figure(recent[key] ?? figures[key]), recent.n ? `last ${count(recent.n)} labels` : "no label yet"],
     ["Labels that came", percent(labels.labelled, labels.matured), `${count(labels.labelled)} of ${count(labels.matured)} due`],
     ["Open incidents", count(open), open ? "see below" : "nothing is open"],
-    ["Predictions", count(m.counts?.predictions), words.phase(m)],
+    ["Predictions", count(m.counts?.predictions), `${count(m.counts?.labels)} labels`],
   ];
-  return h("dl", { class: "facts" }, items.map(([term, value, more]) =>
-    h("div", {}, h("dt", {}, term), h("dd", {}, value), h("dd", { class: "muted", title: more }, more))));
+  return h("dl", "facts", items.map(([name, value, more]) => h("div", "", h("dt", "", name), h("dd", "", value), h("dd", "muted", more))));
 }
 
-/** Switches between monitors; each tab says its own answer. */
+/** Switches between monitors; each says its own answer. */
 export function tabs(view) {
   return view.names.map((name) => {
     const answer = view.monitors[name].verdict?.answer || "cannot_tell";
-    return h("a", { key: name, href: `#monitor=${encodeURIComponent(name)}`, "aria-current": name === view.name ? "page" : null, class: answer },
-      icon(answer, 18), h("span", {}, name), h("span", { class: "muted" }, words.ANSWERS[answer]));
+    return h("a", { key: name, href: `#monitor=${encodeURIComponent(name)}`, "aria-current": name === view.name ? "page" : null },
+      icon(answer, 18), h("span", "", name), h("span", "muted", words.ANSWERS[answer]));
   });
 }
 
-const CLOSED = new Set(["resolved", "retracted", "closed", "accepted"]);
+const CLOSED = new Set(["resolved", "retracted", "accepted"]);
 const closed = (part) => CLOSED.has(part.status);
-const SEVERITY = { page: 0, ticket: 1, note: 2 };
-const graver = (a, b) => (SEVERITY[a.severity] ?? 3) - (SEVERITY[b.severity] ?? 3);
+const SEVERITY = ["page", "ticket", "note"];
+const graver = (a, b) => SEVERITY.indexOf(a.severity) - SEVERITY.indexOf(b.severity);
 
 /** The newest record of each episode. */
 function newest(drifts) {
   const found = new Map();
   for (const drift of drifts) {
-    const known = found.get(drift.episode ?? drift.id);
-    if (!known || (drift.seq ?? 0) >= (known.seq ?? 0)) found.set(drift.episode ?? drift.id, drift);
+    const known = found.get(drift.episode);
+    if (!known || drift.seq >= known.seq) found.set(drift.episode, drift);
   }
   return [...found.values()];
 }
 
-/** One incident from episodes that name it, for those that the monitor itself has already forgotten. */
-function gather(id, drifts) {
+/** One incident from the episodes that name it, for those that the monitor itself has already forgotten. */
+function gather([id, drifts]) {
   const worst = [...drifts].sort(graver)[0];
-  const low = Math.min(...drifts.map((d) => d.onset?.low ?? d.event));
-  const high = Math.max(...drifts.map((d) => d.onset?.high ?? d.event));
-  const status = drifts.every(closed) ? worst.status : "open";
-  return { id, status, severity: worst.severity, kind: worst.kind, onset_low: low, onset_high: high,
-    first_event: Math.min(...drifts.map((d) => d.event)), time_ms: epoch(worst.time), signals: [...new Set(drifts.map((d) => d.signal))] };
+  return {
+    ...worst, id, drifts, status: drifts.every(closed) ? worst.status : "open", time_ms: epoch(worst.time),
+    first_event: Math.min(...drifts.map((d) => d.event)), onset_low: Math.min(...drifts.map((d) => d.onset?.low ?? d.event)),
+    onset_high: Math.max(...drifts.map((d) => d.onset?.high ?? d.event)), signals: [...new Set(drifts.map((d) => d.signal))],
+  };
 }
 
-/** Every incident known, with its episodes: the monitor's own, then those in the drift records. */
-export function incidents(m, drifts) {
-  const episodes = newest([...drifts, ...(m.open || [])]);
+/** Every incident known, newest first, with its episodes: the monitor's own, then those in the drift records. */
+export function incidents(m, drifts = []) {
   const groups = new Map();
-  for (const drift of episodes) {
-    const id = drift.incident || drift.episode || drift.id;
-    groups.set(id, [...(groups.get(id) || []), drift]);
-  }
-  const known = (m.incidents || []).map((incident) => ({ ...incident, drifts: groups.get(incident.id) || [] }));
-  const ids = new Set(known.map((incident) => incident.id));
-  const others = [...groups].filter(([id]) => !ids.has(id)).map(([id, group]) => ({ ...gather(id, group), drifts: group }));
-  return [...known, ...others].sort((a, b) => (b.first_event ?? 0) - (a.first_event ?? 0));
+  for (const drift of newest([...drifts, ...(m.open || [])])) groups.set(drift.incident, [...(groups.get(drift.incident) || []), drift]);
+  const own = (m.incidents || []).map((incident) => ({ ...incident, drifts: groups.get(incident.id) || [] }));
+  for (const { id } of own) groups.delete(id);
+  return [...own, ...[...groups].map(gather)].sort((a, b) => b.first_event - a.first_event);
 }
 
-export function openIncidents(m, drifts = []) {
-  return incidents(m, drifts).filter((incident) => !closed(incident)).sort(graver);
+const openIncidents = (m, drifts) => incidents(m, drifts).filter((incident) => !closed(incident)).sort(graver);
+
+export function happened({ m, drifts }) {
+  const open = openIncidents(m, drifts);
+  const earlier = incidents(m, drifts).filter(closed);
+  const watching = m.phase === "watching";
+  const calm = `Nothing is open: ${watching ? "every signal that is watched stays where it was" : words.phase(m)}.`;
+  const more = open.slice(3).map(card);
+  return [
+    open.length ? open.slice(0, 3).map(card) : h("p", { class: "card quiet", key: "quiet" }, icon(watching ? "yes" : "cannot_tell", 20), calm),
+    more.length ? h("details", { class: "card", key: "more" }, h("summary", "", `${more.length} more open`), h("div", "body", more)) : null,
+    earlier.length ? past(earlier) : null,
+  ];
 }
 
-export function happened(view) {
-  const open = openIncidents(view.m, view.drifts);
-  const earlier = incidents(view.m, view.drifts).filter(closed);
-  const quiet = h("p", { class: "card quiet", key: "quiet" }, icon(view.m.phase === "watching" ? "yes" : "cannot_tell", 20),
-    view.m.phase === "watching" ? "Nothing is open: every signal that is watched stays within its threshold." : `Nothing can be found yet: ${words.phase(view.m)}.`);
-  return [open.length ? open.map((incident) => card(incident)) : quiet, earlier.length ? past(earlier) : null];
+const badge = (severity) => h("span", `badge ${severity}`, h("b", "", severity), ` ${words.SEVERITIES[severity] || ""}`);
+const about = (kind) => words.KINDS[kind] || [words.plain(kind), "Look at the signals below."];
+
+/** What happened, in words, with the first of the signals that showed it. */
+export function titleOf(incident) {
+  const names = incident.signals.map(words.signalName);
+  return `${about(incident.kind)[0]}: ${names.slice(0, 2).join(", ")}${names.length > 2 ? ` and ${names.length - 2} more` : ""}`;
 }
-
-const badge = (severity) => h("span", { class: `badge ${severity}` }, h("b", {}, severity || "note"), ` ${words.SEVERITIES[severity] || ""}`);
-
-const titleOf = (incident) => incident.headline || (words.KINDS[incident.kind] || [words.plain(incident.kind)])[0];
 
 function card(incident) {
-  const [meaning, advice] = words.KINDS[incident.kind] || [words.plain(incident.kind), "Look at the signals below."];
   const suspects = ranked(incident.drifts);
   return h("article", { class: `card incident ${incident.severity}`, key: incident.id },
-    h("header", {}, badge(incident.severity), h("h3", {}, titleOf(incident)), h("span", { class: "muted" }, when(incident.time_ms))),
-    h("p", {}, h("b", {}, `${meaning}. `), `It began at ${words.onset(incident.onset_low, incident.onset_high)} and was found at event ${count(incident.first_event)}.`),
-    suspects.length ? h("p", {}, h("b", {}, "Suspects: "), suspects.map((s) => `${s.feature} (${figure(s.score, 2)})`).join(", ")) : null,
-    h("p", {}, h("b", {}, "What to do: "), incident.what_to_do || advice),
-    incident.drifts.length ? evidence(incident.drifts) : null);
+    h("header", "", badge(incident.severity), h("span", "muted", when(incident.time_ms))),
+    h("h3", "", titleOf(incident)),
+    h("p", "", `It began at ${words.onset(incident.onset_low, incident.onset_high)} and was found at event ${count(incident.first_event)}.`),
+    suspects.length ? h("p", "", h("b", "", "Suspects: "), suspects.map(([feature, score]) => `${feature} (${figure(score, 2)})`).join(", ")) : null,
+    h("p", "", h("b", "", "What to do: "), about(incident.kind)[1]),
+    evidence(incident));
 }
 
 function ranked(drifts) {
   const best = new Map();
-  for (const s of drifts.flatMap((d) => d.suspects || [])) best.set(s.feature, Math.max(s.score, best.get(s.feature) ?? -Infinity));
-  return [...best].map(([feature, score]) => ({ feature, score })).sort((a, b) => b.score - a.score).slice(0, 5);
+  for (const { feature, score } of drifts.flatMap((d) => d.suspects || [])) best.set(feature, Math.max(score, best.get(feature) ?? -Infinity));
+  return [...best].sort((a, b) => b[1] - a[1]).slice(0, 5);
 }
 
-function evidence(drifts) {
-  const sorted = [...drifts].sort((a, b) => a.event - b.event);
-  const rows = (part) => table(["What moved", "Seen by", "Statistic against threshold", "Effect", "Began", "Found", "State"], part.map(episode));
-  return [rows(sorted.slice(0, 4)), sorted.length > 4 ? h("details", {}, h("summary", {}, `${sorted.length - 4} more of the same incident`), rows(sorted.slice(4))) : null];
+/** What was seen: at once for what wakes somebody, else on demand. */
+function evidence({ drifts, severity }) {
+  if (!drifts.length) return null;
+  const rows = [...drifts].sort((a, b) => a.event - b.event).map(episode);
+  const columns = ["What moved", "Seen by", "Statistic against threshold", "Effect", "Began", "Found", "State"];
+  return h("details", { open: severity === "page" && rows.length < 9 }, h("summary", "", `What was seen: ${rows.length} alarm${rows.length === 1 ? "" : "s"}`), grid(columns, rows));
 }
+
+const between = (low, high) => `${count(low)} to ${count(high)}`;
 
 function episode(drift) {
-  return h("tr", { key: drift.episode ?? drift.id },
-    h("th", { scope: "row" }, words.moved(drift)), h("td", {}, words.detectorName(drift.detector)), h("td", {}, words.against(drift)),
-    h("td", {}, figure(drift.effect, 2)), h("td", {}, `${count(drift.onset?.low)} to ${count(drift.onset?.high)}`), h("td", {}, count(drift.event)), h("td", {}, ended(drift)));
+  const cells = [words.detectorName(drift.detector), words.against(drift), figure(drift.effect, 2), between(drift.onset?.low, drift.onset?.high), count(drift.event), ended(drift)];
+  return h("tr", { key: drift.episode }, h("th", { scope: "row" }, words.moved(drift)), cells.map((cell) => h("td", "", cell)));
 }
 
-const ENDS = { resolved: "back to its reference", retracted: "taken back: later labels did not confirm it", revised: "revised by late labels", drift: "open", warning: "warning" };
-const ended = (part) => (part.resolution === "accepted" ? "accepted as the new normal" : ENDS[part.status] || words.plain(part.status || DASH));
+const ENDS = { resolved: "back to its reference", retracted: "not confirmed by later labels", revised: "revised by late labels", drift: "open" };
+const ended = (part) => (part.resolution === "accepted" || part.status === "accepted" ? "accepted as the new normal" : ENDS[part.status] || words.plain(part.status || DASH));
 
 function past(earlier) {
-  const row = (incident) => h("tr", { key: incident.id },
-    h("td", {}, when(incident.time_ms)), h("th", { scope: "row" }, titleOf(incident), h("small", { class: "muted" }, ` ${incident.signals.map(words.signalName).join(", ")}`)),
-    h("td", {}, badge(incident.severity)), h("td", {}, `${count(incident.onset_low)} to ${count(incident.onset_high)}`), h("td", {}, ended(incident.drifts[0] || incident)));
-  return h("details", { class: "card", key: "earlier" }, h("summary", {}, `${earlier.length} earlier incident${earlier.length === 1 ? "" : "s"}, all over`),
-    table(["When", "What happened", "Severity", "Began at events", "How it ended"], earlier.map(row)));
-}
-
-/** A real table that scrolls sideways on a phone instead of breaking the page. */
-export function table(columns, rows, caption) {
-  return h("div", { class: "scroll" }, h("table", {}, caption ? h("caption", {}, caption) : null,
-    h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col" }, c)))), h("tbody", {}, rows)));
+  const row = (i) => h("tr", { key: i.id }, h("td", "", when(i.time_ms)), h("th", { scope: "row" }, titleOf(i)),
+    [badge(i.severity), between(i.onset_low, i.onset_high), ended(i.drifts[0] || i)].map((cell) => h("td", "", cell)));
+  return h("details", { class: "card", key: "earlier" }, h("summary", "", `${earlier.length} earlier incident${earlier.length === 1 ? "" : "s"}, all over`),
+    grid(["When", "What happened", "Severity", "Began at events", "How it ended"], earlier.map(row)));
 }

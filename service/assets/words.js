@@ -15,11 +15,11 @@ export const SEVERITIES = {
 };
 
 export const KINDS = {
-  data: ["The inputs changed", "See at the source of these features whether a unit, a sensor or a sender changed. If the change is meant, accept a new reference."],
-  prediction: ["What the model answers changed", "Compare with the inputs below: if they did not move, look at the model's version and its deployment."],
-  performance: ["The model is wrong more often, or differently, than before", "Compare the model with the champion below; roll back the version or switch, then retrain on events after the onset."],
-  concept: ["The inputs and the label no longer belong together as before", "Retrain on labels after the onset. Learners here adapt by themselves: see below which one now does best."],
-  quality: ["The quality of the stream changed", "Ask who sends these events: missing values, unseen categories, rejects or late labels point to the sender, not to the model."],
+  data: ["The inputs changed", "See at their source whether a unit or a sender changed. If that is meant, accept a new reference."],
+  prediction: ["What the model answers changed", "If the inputs did not move as well, look at the model's version and its deployment."],
+  performance: ["The model errs in another way than before", "Compare it with the champion below; roll back or switch, then retrain on events after the onset."],
+  concept: ["The inputs and the label no longer belong together as before", "Retrain on labels after the onset; see below which learner has adapted best."],
+  quality: ["The quality of the stream changed", "Ask who sends these events: this points to the sender, not to the model."],
 };
 
 const DETECTORS = {
@@ -30,20 +30,22 @@ export const detectorName = (name) => DETECTORS[name] || String(name ?? "");
 
 const ERRORS = { producer: "your model", champion: "the champion", probe: "the frozen probe" };
 const SIGNALS = {
-  joint: "all features together", score: "the model's score", margin: "the margin between its two best classes",
-  delay: "the delay of labels", label_delay: "the delay of labels", missing: "missing values", unseen: "unseen categories",
+  joint: "all features together", prediction: "predicted classes", score: "score of the model", margin: "margin of the two best classes",
+  delay: "delay of labels", missing: "missing values", unseen: "unseen categories",
 };
 
-/** `feature:amount` → feature amount */
+/** `feature:amount` → amount, `error:producer@7` → error of your model (version 7) */
 export function signalName(signal) {
   const text = String(signal ?? "");
   const cut = text.indexOf(":");
   if (cut < 0) return SIGNALS[text] || text;
   const [head, tail] = [text.slice(0, cut), text.slice(cut + 1)];
-  if (head === "error") return `error of ${ERRORS[tail] || tail.replace(/^producer:/, "your model, version ")}`;
-  if (head === "missing" || head === "unseen") return `${SIGNALS[head]} of ${tail}`;
-  return `${head.replaceAll("_", " ")} ${tail}`;
+  if (head === "error") return `error of ${ERRORS[tail] || model(tail)}`;
+  return head === "feature" ? tail : `${SIGNALS[head] || plain(head)} of ${tail}`;
 }
+
+/** `producer@7` → your model (version 7) */
+export const model = (name) => (name === "producer" ? "your model" : name.replace(/^producer@(.*)$/, "your model (version $1)"));
 
 const DIRECTIONS = { up: "rose", down: "fell", both: "changed" };
 
@@ -60,16 +62,17 @@ export const against = (drift) => `${figure(drift.statistic, 2)} against ${figur
 
 /** The phase of a monitor or signal, with what it waits for. */
 export function phase(part) {
-  if (part.phase === "watching") return part.phase_detail || "watching";
-  if (part.phase === "learning_reference") {
-    const left = part.events_left;
-    return left == null ? part.phase_detail || "learning its reference" : `learning its reference, ${count(left)} event${left === 1 ? "" : "s"} left`;
-  }
-  if (part.phase === "blind") return `blind: ${part.phase_detail || "no reason given"}`;
-  return part.phase_detail || "waiting for its first event";
+  const detail = part.phase_detail || "";
+  if (part.phase === "blind") return `blind: ${detail || "no reason given"}`;
+  if (part.phase !== "learning_reference") return detail || (part.phase === "watching" ? "watching" : "waiting for its first event");
+  if (part.events_left > 0) return `learning its reference, ${count(part.events_left)} event${part.events_left === 1 ? "" : "s"} left`;
+  return detail.startsWith("learning") ? detail : `learning its reference${detail ? `, ${detail}` : ""}`;
 }
 
-export const ROLES = { champion: "champion", challenger: "challenger", baseline: "baseline", probe: "frozen probe", producer: "your model" };
+/** A service's clause as a sentence. */
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".") : "");
+
+export const ROLES = { probe: "frozen probe" };
 
 const BASELINES = { no_change: "the last label", majority: "the most frequent label", mean: "the mean label" };
 
@@ -80,9 +83,9 @@ export const baseline = (name) => BASELINES[name] || name;
 export const plain = (code) => String(code).replaceAll("_", " ");
 
 export const COUNTS = {
-  predictions: "predictions taken in", labels: "labels taken in", joined: "labels that met their prediction",
-  pending: "predictions still waiting for their label", late: "labels that came too late", duplicates: "events seen twice, counted once",
-  corrections: "second labels for an id", early: "labels waiting for their prediction", orphans: "labels whose prediction never came",
-  evicted: "predictions given up because the cap was reached", unlabelled: "predictions judged without a label",
-  unknown_features: "feature names that the schema does not know",
+  joined: "labels with their prediction", unlabelled: "predictions judged without a label", late: "labels outside the correction window",
+  too_late: "labels after their time-out", early: "labels waiting for their prediction", orphans: "labels whose prediction never came",
+  corrections: "second labels for an id", duplicates: "labels seen twice", duplicate_predictions: "predictions seen twice",
+  evicted: "predictions given up at the cap", unknown_features: "features not in the schema",
+  held_times: "event times that jump too far",
 };

@@ -1,6 +1,7 @@
 """A process that feeds the service over HTTP and keeps the ledger: what was acknowledged, once and for all.
 
-`python -m tests.kills.feeder PORT LEDGER PREDICTIONS BLOCK`: each block is sent again until it is acknowledged.
+`python -m tests.kills.feeder PORT LEDGER PREDICTIONS BLOCK PAUSE`: each block is sent again until it is acknowledged,
+and PAUSE seconds after it comes the next, so that the stream lasts for all kills.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def send(port: int, body: bytes) -> bool:
         connection.close()
 
 
-def main(port: int, ledger: Path, predictions: int, block_n: int) -> None:
+def main(port: int, ledger: Path, predictions: int, block_n: int, pause_s: float) -> None:
     """Feed the whole stream."""
     stream = events(predictions)
     with ledger.open("ab") as book:
@@ -39,7 +40,8 @@ def main(port: int, ledger: Path, predictions: int, block_n: int) -> None:
                 time.sleep(0.02)
             book.write(body)
             book.flush()
+            time.sleep(pause_s)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

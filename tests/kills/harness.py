@@ -34,6 +34,7 @@ from tests.kills.stream import CONFIGURATION, MONITOR
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90.0
 FEED_S = 600.0
+IDLE_S = 3.0  # with nothing left to feed or to fold there is no better moment to wait for
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Harness:
     """One service that is killed again and again over one data folder."""
 
     def __init__(
-        self, folder: Path, predictions: int, *, source: Path = ROOT, seed: int = 1, block_n: int = 400
+        self, folder: Path, predictions: int, *, source: Path = ROOT, block_n: int = 400, pause_s: float = 0.6
     ) -> None:
         self.folder, self.predictions, self.source, self.block_n = folder, predictions, source, block_n
         self.port, hook_port = free_port(), free_port()
@@ -63,7 +64,7 @@ class Harness:
         self.configuration.write_text(CONFIGURATION + _WEBHOOK.format(port=hook_port))
         self.tally = Tally()
         self.service: subprocess.Popen[bytes] | None = None
-        self._random = random.Random(seed)
+        self._random = random.Random(1)
         self._tools = [
             self._python("-m", "tests.kills.receiver", str(hook_port), str(self.received), source=ROOT),
             self._python(
@@ -73,6 +74,7 @@ class Harness:
                 str(self.ledger),
                 str(predictions),
                 str(block_n),
+                str(pause_s),
                 source=ROOT,
             ),
         ]
@@ -115,13 +117,16 @@ class Harness:
     def _wait_for(self, aim: str) -> None:
         deadline = time.monotonic() + START_S
         commits = self._random.randint(1, 3)
+        idle_since = time.monotonic()
         while time.monotonic() < deadline:
             if self.service is not None and self.service.poll() is not None:
                 raise AssertionError(f"the service ended by itself: {(self.folder / 'log.txt').read_text()[-3000:]}")
             folded, committed, unsent, done = self.state()
             if done >= commits and (unsent > 0 if aim == "unsent" else folded > committed):
                 break
-            if done >= commits and self.feeder.poll() is not None and folded == committed:
+            if folded > committed or self.feeder.poll() is None:
+                idle_since = time.monotonic()
+            if time.monotonic() - idle_since > IDLE_S:
                 return
             time.sleep(0 if aim == "unsent" else 0.001)
         if aim == "any":

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
-_PORT, _FILE = int(sys.argv[1]), sys.argv[2]
 _numbers = count(1)
 
 
@@ -24,7 +23,7 @@ class Endpoint(BaseHTTPRequestHandler):
             self.send_header("retry-after", "1")
             self.end_headers()
             return
-        with Path(_FILE).open("a", encoding="utf-8") as file:
+        with Path(sys.argv[2]).open("a", encoding="utf-8") as file:
             file.write(self.headers["webhook-id"] + "\n")
         self.send_response(204)
         self.end_headers()
@@ -34,4 +33,4 @@ class Endpoint(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", _PORT), Endpoint).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Endpoint).serve_forever()

@@ -45,13 +45,13 @@ def _fall(event: int, depth: float) -> float:
 
 def _performance(upto: int, depth: float) -> dict[str, list[list[float]]]:
     return {
-        "accuracy:producer": _series(upto, lambda e: 0.883 + _wave(e, 1, 0.012) - _fall(e, depth)),
+        "accuracy:producer@7": _series(upto, lambda e: 0.883 + _wave(e, 1, 0.012) - _fall(e, depth)),
         "accuracy:hoeffding": _series(upto, lambda e: 0.871 + _wave(e, 2, 0.012) - 0.3 * _fall(e, depth)),
         "accuracy:logistic": _series(upto, lambda e: 0.858 + _wave(e, 3, 0.013) - 0.6 * _fall(e, depth)),
         "accuracy:majority": _series(upto, lambda e: 0.742 + _wave(e, 4, 0.010)),
         "accuracy:no_change": _series(upto, lambda e: 0.655 + _wave(e, 5, 0.012)),
         "coverage": _series(upto, lambda e: 0.93 + _wave(e, 6, 0.02)),
-        "label_delay": _series(upto, lambda e: 7_900_000 + _wave(e, 7, 900_000)),
+        "pending": _series(upto, lambda e: 3_310 + _wave(e, 7, 400)),
     }
 
 
@@ -67,16 +67,16 @@ def _signals(upto: int, depth: float) -> list[dict[str, Any]]:
     found = [_signal(f"feature:{f}", "data", upto, salt=i) for i, f in enumerate(_FEATURES)]
     found[0] = _signal("feature:amount", "data", upto, peak=3 * depth)
     found[4] |= {"phase": "blind", "phase_detail": "97 % of the values are missing", "detectors": []}
-    found[7] |= {"phase": "learning_reference", "phase_detail": "learning its reference, 312 events left"}
+    found[7] |= {"phase": "learning_reference", "phase_detail": "312 predictions left"}
     found.append(_signal("joint", "data", upto, peak=2 * depth, salt=20))
-    found.append(_signal("error:producer", "performance", upto, peak=5 * depth, salt=21))
+    found.append(_signal("error:producer@7", "performance", upto, peak=5 * depth, salt=21))
     found.append(_signal("error:probe", "concept", upto, peak=3.4 * depth, salt=22))
     found.extend(_signal(name, "quality", upto, salt=30) for name in ("delay", "missing:balance"))
     return found
 
 
 def _statistics(signals: list[dict[str, Any]], upto: int, depth: float) -> dict[str, list[list[float]]]:
-    peaks = {"feature:amount": 3.0, "joint": 2.0, "error:producer": 5.0, "error:probe": 3.4}
+    peaks = {"feature:amount": 3.0, "joint": 2.0, "error:producer@7": 5.0, "error:probe": 3.4}
     found = {}
     for salt, signal in enumerate(signals):
         peak = peaks.get(signal["name"], 0.0) * depth
@@ -104,7 +104,7 @@ def _drifts(depth: float) -> list[dict[str, Any]]:
         onset={"event": 40_000, "low": 39_900, "high": 40_060}, time="2026-03-01T17:48:00Z", resolution="back", suspects=[],
     )  # fmt: skip
     now = [
-        _drift("error:producer", "performance", "adwin"), _drift("error:probe", "concept", "page_hinkley", event=48_340),
+        _drift("error:producer@7", "performance", "adwin"), _drift("error:probe", "concept", "page_hinkley", event=48_340),
         _drift("feature:amount", "data", "ks", event=48_102), _drift("feature:amount", "data", "cvm", event=48_110),
         _drift("joint", "data", "energy", event=48_150, direction="both"),
     ]  # fmt: skip
@@ -152,7 +152,7 @@ _HEADLINE = "Your model is wrong more often: accuracy fell from 0.88 to 0.71"
 def _incidents(depth: float) -> list[dict[str, Any]]:
     if not depth:
         return []
-    signals = ["error:producer", "error:probe", "feature:amount", "joint"]
+    signals = ["error:producer@7", "error:probe", "feature:amount", "joint"]
     return [
         {
             "id": "inc-1", "severity": "page", "status": "open", "kind": "performance", "first_event": DRIFT_EVENT,
@@ -169,13 +169,13 @@ def monitor(name: str, story: str, upto: int) -> dict[str, Any]:
     signals = _signals(upto, depth)
     learning = story == "learning"
     counts = {"predictions": upto + 1, "labels": upto - 3_000, "joined": upto - 3_050, "pending": 3_310, "late": 12,
-              "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271, "unknown_features": 0}  # fmt: skip
+              "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271, "unknown_features": 0, "too_late": 0, "matured": upto - 3_000}  # fmt: skip
     base = {
         "name": name, "task": "classification", "phase": "learning_reference" if learning else "watching",
         "phase_detail": "", "events_left": 312 if learning else 0, "counts": counts, "signals": signals,
         "verdict": {"answer": answer, "since_ms": _START_MS + (DRIFT_EVENT if depth else 1_000) * _EVENT_MS, "reason": reason, "what_to_do": todo},
         "coverage": {"by_class": {"ok": {"matured": 41_000, "labelled": 38_540}, "fraud": {"matured": 1_310, "labelled": 1_022}}},
-        "watermark_ms": _START_MS + upto * _EVENT_MS, "age_ms": 10_800_000, "bounds": {"pending": 50_000},
+        "watermark_ms": _START_MS + upto * _EVENT_MS, "age_ms": 10_800_000, "bounds": {"pending": {"value": 13_310, "cap": 50_000}},
         "open": [d for d in _drifts(depth) if d["status"] != "resolved"], "incidents": _incidents(depth),
         "rejected": {"not_json": 7, "bad_type": 3, "time_without_offset": 1}, "event": upto, "model_version": "7",
         "state_sha256": f"{upto:064x}",
@@ -229,21 +229,24 @@ class MockService:
         }  # fmt: skip
 
     def _rejects(self) -> dict[str, Any]:
-        one = {"topic": "events", "partition": 0, "offset": 48_811, "time": "2026-03-01T19:25:00Z", "reason": "not_json",
-               "sentence": "The message is not JSON: line 1 ends inside a text."}  # fmt: skip
-        two = one | {"offset": 47_002, "reason": "unknown_monitor", "sentence": f"No monitor is named {HOSTILE}."}
-        return {"rejects": [one, two]}
+        one = {"topic": "events", "partition": 0, "offset": 48_811, "time_ms": _START_MS, "reason": "not_json",
+               "detail": "the message is not JSON: line 1 ends inside a text", "monitor": None}  # fmt: skip
+        two = one | {"offset": 47_002, "reason": "unknown_monitor", "detail": f"no monitor is named {HOSTILE}"}
+        return {"by_reason": {"not_json": 7, "unknown_monitor": 3}, "rejects": [one, two]}
 
     def _alerts(self) -> dict[str, Any]:
-        alert = {
-            "id": "a1",
-            "destination": "webhook:oncall",
-            "time": "2026-03-01T19:22:31Z",
-            "kind": "drift",
-            "status": "sent",
-            "tries": 1,
+        alert = {"id": "a1", "endpoint": "oncall", "destination": "webhook:oncall", "time_ms": _START_MS, "status": "done",
+                 "tries": 1, "detail": "HTTP 204", "due_ms": None}  # fmt: skip
+        waits = alert | {"id": "a2", "status": "retry", "tries": 3, "detail": "HTTP 503"}
+        state = {
+            "sent": 1,
+            "failed": 2,
+            "retrying": 1,
+            "disabled": False,
+            "last_error": "HTTP 503",
+            "last_success_ms": _START_MS,
         }
-        return {"alerts": [alert | {"id": "a2", "status": "pending", "tries": 3}, alert]}
+        return {"alerts": [waits, alert], "next": None, "endpoints": {"oncall": state}}
 
 
 def _handler(service: MockService) -> type[BaseHTTPRequestHandler]:

@@ -15,6 +15,7 @@ import pytest
 
 from service.config import Config, parse
 from service.fold import FoldOutput
+from service.outputs import encode_body
 from service.partition import PartitionFold
 from service.replay import replay
 from stream.events import RawMessage
@@ -52,7 +53,7 @@ def cuts(total: int, size: int | None, seed: int = 0) -> Iterator[tuple[int, int
 
 def told(outputs: list[FoldOutput]) -> list[tuple[int, str, bytes]]:
     """Outputs in a form that can be compared bit by bit."""
-    return [(o.offset, o.kind, msgspec.json.encode(o.body)) for o in outputs]
+    return [(o.offset, o.kind, encode_body(o.body)) for o in outputs]
 
 
 def fold(raw: Sequence[bytes], size: int | None, *, restart_at: Sequence[int] = (), seed: int = 0) -> tuple[Any, str]:
