@@ -101,7 +101,7 @@ class ClassificationScore:
         self._window_n, self._max_classes = window_n, max_classes
         self._size = max_classes + _FIRST
         self._codes: dict[str, int] = {}
-        self._all, self._window = _Totals(self._size), _Totals(self._size)
+        self._all = _Totals(self._size)
         self._ring = array("q", bytes(8 * window_n))
         self._losses = array("q", bytes(8 * window_n))
 
@@ -117,14 +117,12 @@ class ClassificationScore:
         no_change
             the newest label that had arrived when the prediction was made.
         """
-        scored = self._scored(truth, predicted, probability, no_change)
+        true_class, guess, flags, loss = self._scored(truth, predicted, probability, no_change)
         ticket = self._all.n
         place = ticket % self._window_n
-        if ticket >= self._window_n:
-            self._window.remove(*self._at(place))
-        self._all.add(*scored)
-        self._window.add(*scored)
-        self._put(place, scored)
+        self._all.add(true_class, guess, flags, loss)
+        self._ring[place] = (true_class * self._size + guess) << 3 | flags
+        self._losses[place] = loss
         return ticket
 
     def revise(
@@ -150,9 +148,8 @@ class ClassificationScore:
             place = ticket % self._window_n
             if self._at(place) != old:
                 raise ValueError(f"ticket = {ticket} was not scored with truth {old_truth!r}, {predicted!r}")
-            self._window.remove(*old)
-            self._window.add(*new)
-            self._put(place, new)
+            true_class, guess, flags, self._losses[place] = new
+            self._ring[place] = (true_class * self._size + guess) << 3 | flags
         self._all.remove(*old)
         self._all.add(*new)
 
@@ -162,7 +159,14 @@ class ClassificationScore:
 
     def window_summary(self) -> dict[str, Any]:
         """The figures over the last `window_n` predictions; None where undefined."""
-        return self._figures(self._window)
+        return self._figures(self._in_window())
+
+    def _in_window(self) -> _Totals:
+        """The window's totals, counted when they are asked for: far more is added than asked."""
+        totals = _Totals(self._size)
+        for place in range(min(self._all.n, self._window_n)):
+            totals.add(*self._at(place))
+        return totals
 
     def _scored(
         self, truth: str, predicted: str | None, probability: float | None, no_change: str | None
@@ -185,11 +189,6 @@ class ClassificationScore:
         packed = self._ring[place]
         true_class, guess = divmod(packed >> 3, self._size)
         return true_class, guess, packed & 7, self._losses[place]
-
-    def _put(self, place: int, scored: tuple[int, int, int, int]) -> None:
-        true_class, guess, flags, loss = scored
-        self._ring[place] = (true_class * self._size + guess) << 3 | flags
-        self._losses[place] = loss
 
     def _figures(self, totals: _Totals) -> dict[str, Any]:
         n, hits, by_luck = totals.n, totals.hits, totals.no_change_hits
@@ -259,8 +258,7 @@ class ClassificationScore:
         if len(ring) != len(losses) or len(ring) != min(totals.n, self._window_n) or len(totals.truth) != self._size:
             raise ValueError("its parts differ in length")
         self._ring[: len(ring)], self._losses[: len(ring)] = ring, losses
-        for place in range(len(ring)):
-            self._window.add(*self._at(place))
+        self._in_window()  # a class out of range shows here, not at the next question
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:

@@ -10,12 +10,15 @@ const TIMEOUT_MS = 8000;
 const STALE_COMMIT_MS = 60000;
 const $ = (id) => document.getElementById(id);
 
-const view = { name: null, names: [], monitors: {}, service: {}, m: null, drifts: [], rejects: {}, alerts: {}, filter: "", lost: null };
+const view = { name: null, names: [], monitors: {}, service: {}, m: null, drifts: [], rejects: {}, alerts: {}, filter: "", lost: null, unready: null };
 const memory = { details: new Map(), stamp: "", turns: 0, okMs: Date.now(), serverMs: Date.now(), timer: 0, busy: false };
 
 async function get(path) {
   const reply = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store", headers: { accept: "application/json" } });
-  if (!reply.ok) throw Object.assign(new Error(`It answers with status ${reply.status}.`), { status: reply.status });
+  if (!reply.ok) {
+    const problem = await reply.json().catch(() => ({}));
+    throw Object.assign(new Error(words.sentence(problem.detail || `it answers with status ${reply.status}`)), { status: reply.status });
+  }
   memory.serverMs = Date.parse(reply.headers.get("date")) || Date.now();
   return reply.json();
 }
@@ -31,8 +34,11 @@ function choose() {
   return [...view.names].sort((a, b) => rank(a) - rank(b))[0] ?? null;
 }
 
+const failure = (old, sinceMs, reason) => ({ since_ms: old?.since_ms ?? sinceMs, reason, tries: (old?.tries || 0) + 1 });
+
 async function refresh() {
-  const top = await get("v1/monitors");
+  const [top, unready] = await Promise.all([get("v1/monitors"), get("readyz").then(() => null, (error) => error)]);
+  view.unready = unready && failure(view.unready, Date.now(), `The service is not ready. ${unready.message}`);
   view.monitors = top.monitors || {};
   view.service = top.service || {};
   view.names = Object.keys(view.monitors).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -66,7 +72,7 @@ async function turn() {
     view.lost = null;
   } catch (error) {
     const reason = error.status ? error.message : "The service does not answer.";
-    view.lost = { since_ms: memory.okMs, reason, tries: (view.lost?.tries || 0) + 1 };
+    view.lost = failure(view.lost, memory.okMs, reason);
   }
   memory.busy = false;
   draw();
@@ -83,7 +89,7 @@ async function loop() {
 
 function connection() {
   if (view.lost) return ["lost", `Connection lost since ${clock(view.lost.since_ms)}. ${view.lost.reason} Shown is what was known then; trying again.`];
-  if (view.service.ready === false) return ["slow", "The service is starting: it is not ready yet."];
+  if (view.unready) return ["slow", `Since ${clock(view.unready.since_ms)}: ${view.unready.reason}`];
   const lag = Object.values(view.service.partitions || {}).reduce((all, p) => all + (p.lag || 0), 0);
   const idle = memory.serverMs - (view.service.commit?.last_ms ?? memory.serverMs);
   if (lag > 0 && idle > STALE_COMMIT_MS) return ["slow", `Events wait, but nothing was committed for ${span(idle)}.`];

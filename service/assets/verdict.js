@@ -20,14 +20,15 @@ function subject(m) {
   return champion ? ["the champion", champion[1]] : ["your model", {}];
 }
 
-/** What can be said now: while the service is away nobody knows, whatever it said last. */
+/** What can be said now: while the service is away or not ready nobody knows, whatever it said last. */
 export function verdictOf(view) {
   const said = view.m.verdict;
-  if (!view.lost || view.lost.tries < 2) return said;
+  const gone = view.lost || view.unready;
+  if (!gone || gone.tries < 2) return said;
   return {
-    answer: "cannot_tell", since_ms: view.lost.since_ms, wall: true,
-    reason: `${view.lost.reason} The last word, at ${clock(view.lost.since_ms)}, was “${words.ANSWERS[said.answer] || said.answer}”.`,
-    what_to_do: "See whether the process runs and its address is right. This page tries again by itself.",
+    answer: "cannot_tell", since_ms: gone.since_ms, wall: true,
+    reason: `${gone.reason} The last word, at ${clock(gone.since_ms)}, was “${words.ANSWERS[said.answer] || said.answer}”.`,
+    what_to_do: "See whether the process runs, and what /readyz says of each part. This page tries again by itself.",
   };
 }
 

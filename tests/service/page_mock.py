@@ -11,7 +11,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = ["DRIFT_EVENT", "HOSTILE", "MockService", "monitor", "serving"]
 
@@ -101,10 +101,12 @@ def _drift(signal: str, kind: str, detector: str, **more: Any) -> dict[str, Any]
 def _drifts(depth: float) -> list[dict[str, Any]]:
     earlier = _drift(
         "feature:device", "data", "ks", episode="ep-0", incident="inc-0", status="resolved", seq=2, event=40_110,
-        onset={"event": 40_000, "low": 39_900, "high": 40_060}, time="2026-03-01T17:48:00Z", resolution="back", suspects=[],
+        onset={"event": 40_000, "low": 39_900, "high": 40_060}, time="2026-03-01T17:48:00Z", resolution="back",
+        suspects=[],
     )  # fmt: skip
     now = [
-        _drift("error:producer@7", "performance", "adwin"), _drift("error:probe", "concept", "page_hinkley", event=48_340),
+        _drift("error:producer@7", "performance", "adwin"),
+        _drift("error:probe", "concept", "page_hinkley", event=48_340),
         _drift("feature:amount", "data", "ks", event=48_102), _drift("feature:amount", "data", "cvm", event=48_110),
         _drift("joint", "data", "energy", event=48_150, direction="both"),
     ]  # fmt: skip
@@ -144,7 +146,7 @@ _VERDICTS = {
         "no", "Performance fell: the error of your model rose by 0.17 around event 47,950 while amount moved.",
         "Look at the source of amount (unit or sender), then switch to the champion hoeffding or roll version 7 back.",
     ),
-    "learning": ("cannot_tell", "The reference is being learnt: 312 of 1,000 predictions are still to come.", "Wait for 312 events."),
+    "learning": ("cannot_tell", "The reference is being learnt: 312 of 1,000 predictions are still to come.", "Wait."),
 }  # fmt: skip
 _HEADLINE = "Your model is wrong more often: accuracy fell from 0.88 to 0.71"
 
@@ -168,14 +170,19 @@ def monitor(name: str, story: str, upto: int) -> dict[str, Any]:
     answer, reason, todo = _VERDICTS[story]
     signals = _signals(upto, depth)
     learning = story == "learning"
-    counts = {"predictions": upto + 1, "labels": upto - 3_000, "joined": upto - 3_050, "pending": 3_310, "late": 12,
-              "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271, "unknown_features": 0, "too_late": 0, "matured": upto - 3_000}  # fmt: skip
+    counts = {
+        "predictions": upto + 1, "labels": upto - 3_000, "joined": upto - 3_050, "pending": 3_310, "late": 12,
+        "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271,
+        "unknown_features": 0, "too_late": 0, "matured": upto - 3_000,
+    }  # fmt: skip
+    since_ms = _START_MS + (DRIFT_EVENT if depth else 1_000) * _EVENT_MS
+    classes = {"ok": {"matured": 41_000, "labelled": 38_540}, "fraud": {"matured": 1_310, "labelled": 1_022}}
     base = {
         "name": name, "task": "classification", "phase": "learning_reference" if learning else "watching",
         "phase_detail": "", "events_left": 312 if learning else 0, "counts": counts, "signals": signals,
-        "verdict": {"answer": answer, "since_ms": _START_MS + (DRIFT_EVENT if depth else 1_000) * _EVENT_MS, "reason": reason, "what_to_do": todo},
-        "coverage": {"by_class": {"ok": {"matured": 41_000, "labelled": 38_540}, "fraud": {"matured": 1_310, "labelled": 1_022}}},
-        "watermark_ms": _START_MS + upto * _EVENT_MS, "age_ms": 10_800_000, "bounds": {"pending": {"value": 13_310, "cap": 50_000}},
+        "verdict": {"answer": answer, "since_ms": since_ms, "reason": reason, "what_to_do": todo},
+        "coverage": {"by_class": classes}, "watermark_ms": _START_MS + upto * _EVENT_MS, "age_ms": 10_800_000,
+        "bounds": {"pending": {"value": 13_310, "cap": 50_000}},
         "open": [d for d in _drifts(depth) if d["status"] != "resolved"], "incidents": _incidents(depth),
         "rejected": {"not_json": 7, "bad_type": 3, "time_without_offset": 1}, "event": upto, "model_version": "7",
         "state_sha256": f"{upto:064x}",
@@ -184,7 +191,7 @@ def monitor(name: str, story: str, upto: int) -> dict[str, Any]:
         for signal in signals:
             signal |= {
                 "phase": "learning_reference",
-                "phase_detail": "learning its reference, 312 events left",
+                "phase_detail": "312 predictions left",
                 "detectors": [],
             }
         return base | {"producer": {}, "learners": {}, "series": {}, "coverage": {"by_class": {}}}
@@ -198,6 +205,7 @@ class MockService:
         self.stories = stories
         self.upto = 49_000
         self.away = False
+        self.unready = ""
         self.moving = True
         self.extra: dict[str, Any] = {}
 
@@ -214,18 +222,18 @@ class MockService:
         if path.startswith("/v1/monitors/"):
             return self._monitor(unquote(path.removeprefix("/v1/monitors/")))
         if path == "/v1/drifts":
-            story = self.stories[unquote(query.split("monitor=")[1].split("&")[0])]
+            story = self.stories[parse_qs(query)["monitor"][0]]
             return {"drifts": [] if story == "learning" else _drifts(0.17 if story == "drift" else 0.0)}
-        return {"/v1/rejects": self._rejects(), "/v1/alerts": self._alerts()}.get(path)
+        return {"/v1/rejects": self._rejects(), "/v1/alerts": self._alerts(), "/readyz": {"ready": True}}.get(path)
 
     def _service(self) -> dict[str, Any]:
         parts = {
             str(p): {"position": self.upto // 2, "end": self.upto // 2 + 9, "lag": 9, "epoch": 3} for p in range(2)
         }
         return {
-            "version": "0.1.0", "started_ms": _START_MS - 60_000, "ready": True, "transport": "embedded", "partitions": parts,
-            "commit": {"count": 812, "last_seconds": 0.043, "last_ms": None}, "outbox": {"webhook:oncall": 1, "drifts": 0},
-            "events_total": 2 * self.upto, "events_per_second": 1_204.2,
+            "version": "0.1.0", "started_ms": _START_MS - 60_000, "ready": True, "transport": "embedded",
+            "commit": {"count": 812, "last_seconds": 0.043, "last_ms": None}, "partitions": parts,
+            "outbox": {"webhook:oncall": 1, "drifts": 0}, "events_total": 2 * self.upto, "events_per_second": 1_204.2,
         }  # fmt: skip
 
     def _rejects(self) -> dict[str, Any]:
@@ -235,8 +243,8 @@ class MockService:
         return {"by_reason": {"not_json": 7, "unknown_monitor": 3}, "rejects": [one, two]}
 
     def _alerts(self) -> dict[str, Any]:
-        alert = {"id": "a1", "endpoint": "oncall", "destination": "webhook:oncall", "time_ms": _START_MS, "status": "done",
-                 "tries": 1, "detail": "HTTP 204", "due_ms": None}  # fmt: skip
+        alert = {"id": "a1", "endpoint": "oncall", "destination": "webhook:oncall", "time_ms": _START_MS,
+                 "status": "done", "tries": 1, "detail": "HTTP 204", "due_ms": None}  # fmt: skip
         waits = alert | {"id": "a2", "status": "retry", "tries": 3, "detail": "HTTP 503"}
         state = {
             "sent": 1,
@@ -262,11 +270,15 @@ def _handler(service: MockService) -> type[BaseHTTPRequestHandler]:
                 file = ASSETS / ("index.html" if url.path == "/" else url.path.removeprefix("/assets/"))
                 self._reply(file.read_bytes() if file.is_file() else None, _TYPES.get(file.suffix, "text/plain"))
                 return
+            if url.path == "/readyz" and service.unready:
+                problem = {"status": 503, "detail": service.unready, "ready": False}
+                self._reply(json.dumps(problem).encode(), "application/problem+json", 503)
+                return
             answer = service.answer(url.path, url.query)
             self._reply(None if answer is None else json.dumps(answer).encode(), "application/json")
 
-        def _reply(self, body: bytes | None, content_type: str) -> None:
-            self.send_response(404 if body is None else 200)
+        def _reply(self, body: bytes | None, content_type: str, status: int = 200) -> None:
+            self.send_response(404 if body is None else status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body or b"")))
             self.send_header("Content-Security-Policy", "default-src 'self'")
