@@ -28,8 +28,9 @@ const optional = (path, old) => get(path).catch(() => old);
 
 /** The monitor that the address names, else the one shown, else the worst. */
 function choose() {
-  const asked = view.names.find((name) => location.hash === `#monitor=${encodeURIComponent(name)}`) ?? view.name;
-  if (view.names.includes(asked)) return asked;
+  const asked = new URLSearchParams(location.hash.slice(1)).get("monitor");
+  const known = [asked, view.name].find((name) => view.names.includes(name));
+  if (known != null) return known;
   const rank = (name) => words.RANK[view.monitors[name].verdict?.answer] ?? 1;
   return [...view.names].sort((a, b) => rank(a) - rank(b))[0] ?? null;
 }
