@@ -171,8 +171,8 @@ def monitor(name: str, story: str, upto: int) -> dict[str, Any]:
     signals = _signals(upto, depth)
     learning = story == "learning"
     counts = {
-        "predictions": upto + 1, "labels": max(0, upto - 3_000), "joined": max(0, upto - 3_050), "pending": 3_310, "late": 12,
-        "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271,
+        "predictions": upto + 1, "labels": max(0, upto - 3_000), "joined": max(0, upto - 3_050), "pending": 3_310,
+        "late": 12, "duplicates": 4, "corrections": 31, "early": 2, "orphans": 1, "evicted": 0, "unlabelled": 271,
         "unknown_features": 0, "too_late": 0, "matured": upto - 3_000,
     }  # fmt: skip
     since_ms = _START_MS + (DRIFT_EVENT if depth else 1_000) * _EVENT_MS
