@@ -6,7 +6,7 @@ import argparse
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def _advance(bar: Any) -> Callable[[int, int], None]:
 
 def _replay_configuration(options: argparse.Namespace) -> tuple[Config, TableOptions | None]:
     """The configuration to replay with; inferred from exactly the first 1,000 events if none is named."""
-    from service.infer import guess_options, infer
+    from service.infer import guess_options, infer_file
     from service.tables import format_of
 
     first = options.files[0]
@@ -127,8 +127,7 @@ def _replay_configuration(options: argparse.Namespace) -> tuple[Config, TableOpt
         guessed = guess_options(first, _table_options(options, first))
     if options.config is not None:
         return load(options.config), guessed
-    events: Iterator[bytes] = iter(read_events(first, options=guessed))
-    return infer(itertools.islice(events, _INFERRED_FROM_N)).config, guessed
+    return infer_file(first, options=guessed, sample_n=_INFERRED_FROM_N).config, guessed
 
 
 def _demo(options: argparse.Namespace) -> int:

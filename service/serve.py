@@ -89,7 +89,9 @@ def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[
         from stream.kafka_transport import KafkaTransport
 
         kafka = config.transport.kafka
-        given = {name: getattr(kafka, name) for name in SECURITY_KEYS if getattr(kafka, name, None) is not None}
+        named = {"sasl_plain_username": "sasl_username", "sasl_plain_password": "sasl_password"}
+        wanted = {name: getattr(kafka, named.get(name, name), None) for name in SECURITY_KEYS}
+        given = {name: value for name, value in wanted.items() if value is not None}
         outputs = (kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.dead_letter_topic)
         ensure_topics(kafka.bootstrap_servers, dict.fromkeys(outputs, 1), security=given)
         transport = KafkaTransport(kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given)

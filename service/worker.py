@@ -36,7 +36,7 @@ _RETRY_S = 1.0
 _OUTBOX_BATCH = 500
 _GONE_MS = 12 * 3_600_000
 _ALL_DUE_MS = 1 << 62
-_TICK_AFTER_S = 60.0
+_LOOK_S = 5.0
 
 
 class Worker:
@@ -72,6 +72,8 @@ class Worker:
         self._clock_s = clock_s
         self._interval_s = parse_duration_ms(config.commit.interval) / 1000
         self._generation = -1
+        self._parked: set[int] = set()
+        self._looked_s = clock_s()
         self._last_commit_s = clock_s()
         self._progress = Progress.from_environment()
         self.started_ms = int(clock_s() * 1000)
@@ -107,6 +109,7 @@ class Worker:
         except UnavailableError as error:
             part = "store" if "Store" in type(error).__name__ else "broker"
             self.problems[part] = str(error)
+            self.refresh.set()
             log.warning("%s away, retrying: %s", part, error)
             self.stop.wait(_RETRY_S)
         else:
@@ -116,26 +119,43 @@ class Worker:
         if any(owned.pending_commit is not None for owned in self.owned.values()):
             self._commit_all()
         messages = self.transport.poll(_POLL_S, _POLL_MESSAGES)
-        self._follow_assignment()
+        try:
+            unfit = self._follow_assignment() | self._parked
+        except UnavailableError:
+            # What was just polled is dropped: everything is sought anew before anything is folded.
+            self._parked |= set(self.owned)
+            raise
         by_partition: dict[int, list[Any]] = {}
         for message in messages:
             by_partition.setdefault(message.partition, []).append(message)
         for partition, polled in by_partition.items():
-            if partition in self.owned:
+            # What was polled before a seek lies at another position; it is delivered again from the right one.
+            if partition in self.owned and partition not in unfit:
                 self.owned[partition].fold(polled)
         self._progress.folded(self.owned)
         if self._commit_is_due():
             self._commit_all()
-        if self._dispatch() or self.refresh.is_set():
+        # Now and then even where nothing happens: asking for the lag is what finds a broker that is away.
+        if self._dispatch() or self._clock_s() - self._looked_s >= _LOOK_S:
+            self.refresh.set()
+        # Between two commits the folds are ahead of their hashes; the next commit publishes anyway.
+        if self.refresh.is_set() and not self._uncommitted():
             self.refresh.clear()
             self.publish_view()
 
-    def _follow_assignment(self) -> None:
-        """Claim what is newly ours and drop what is no longer, once membership stands still after a poll."""
+    def _follow_assignment(self) -> set[int]:
+        """Claim what is newly ours and drop what is no longer, once membership stands still after a poll.
+
+        Returns the partitions that were sought: a rebalance parks even those that stay ours.
+        """
         if self.transport.generation() != self._generation:
-            self._generation = self.transport.generation()
-            return
+            self._generation, self._parked = self.transport.generation(), set(self.owned)
+            return set()
         assigned = self.transport.assignment()
+        sought = set(assigned & self._parked & set(self.owned))
+        for partition in sought:
+            self.transport.seek(partition, self.owned[partition].fold_state.position)
+        self._parked.clear()
         for partition in [p for p in self.owned if p not in assigned]:
             del self.owned[partition]
         for partition in sorted(assigned - set(self.owned)):
@@ -143,13 +163,18 @@ class Worker:
             self.transport.seek(partition, claimed.fold_state.position)
             self.owned[partition] = claimed
             self._progress.claimed(self.owned)
+            sought.add(partition)
             log.info("partition %d: owned from offset %d", partition, claimed.fold_state.position)
-            self.publish_view()
+            self.refresh.set()
         if assigned:
             self.problems["partitions"] = "ok"
+        return sought
+
+    def _uncommitted(self) -> int:
+        return sum(owned.fold_state.uncommitted for owned in self.owned.values())
 
     def _commit_is_due(self) -> bool:
-        uncommitted = sum(owned.fold_state.uncommitted for owned in self.owned.values())
+        uncommitted = self._uncommitted()
         if uncommitted >= self.config.commit.events:
             return True
         return uncommitted > 0 and self._clock_s() - self._last_commit_s >= self._interval_s
@@ -246,6 +271,7 @@ class Worker:
 
     def publish_view(self) -> None:
         """Replace the read view by the state as of now, which is a committed one."""
+        self._looked_s = self._clock_s()
         self.view = assemble_view(self)
         for owned in self.owned.values():
             for name, fold in owned.fold_state.folds.items():
