@@ -37,9 +37,10 @@ _PREDICTIONS = ("prediction", "y_pred", "predicted", "pred", "yhat", "y_hat")
 _TIMES = ("timestamp", "datetime", "event_time", "time", "date")
 _AUTOCORRELATED = 0.7  # neighbouring rows alike: windows then differ from a fixed reference without any drift
 _STRAY_SHARE = 0.005  # a monitor that so few events name is likelier a misspelt one
-_TREES: dict[str, str] = {
-    "classification": "river.tree.HoeffdingTreeClassifier",
-    "regression": "river.tree.HoeffdingTreeRegressor",
+_TREES: dict[str, LearnerConfig] = {
+    "classification": LearnerConfig(estimator="river.tree.HoeffdingTreeClassifier"),
+    # linear models in the leaves, river's default, run away on features of unlike size
+    "regression": LearnerConfig(estimator="river.tree.HoeffdingTreeRegressor", parameters={"leaf_prediction": "mean"}),
 }
 
 
@@ -224,7 +225,7 @@ def _monitor(sample: _Sample, before: _Sample | None) -> tuple[MonitorConfig, Mo
         features[column.name] = _feature(column, marks.get(column.name))
         notes[column.name] = _note(column, marks.get(column.name))
     labelled = [y for y in labels if y is not None]
-    learners = {"tree": LearnerConfig(estimator=_TREES[task])} if labelled else {}
+    learners = {"tree": _TREES[task]} if labelled else {}
     config = MonitorConfig(
         task=task,
         timezone="UTC" if sample.naive_times * 2 > len(sample.rows) else None,

@@ -65,6 +65,9 @@ def _monitor(name: str, monitor: MonitorConfig, note: MonitorNote) -> list[str]:
         lines.append(f"champion = {_text(monitor.champion)}")
     for learner, setting in monitor.learners.items():
         lines += ["", f"[{section}.learners.{_key(learner)}]", f"estimator = {_text(setting.estimator)}"]
+        if setting.parameters:
+            given = ", ".join(f"{_key(name)} = {_text(str(value))}" for name, value in setting.parameters.items())
+            lines.append(f"parameters = {{ {given} }}")
     lines += ["", f"[{section}.features]"]
     for feature, setting_of in monitor.features.items():
         lines.append(_feature(feature, setting_of, note.features.get(feature, FeatureNote())))
