@@ -67,6 +67,7 @@ class MonitorFold:
         self.newest_label: str | float | None = None
         self.newest_version = ""
         self.unknown_features = 0
+        self.newest_delay_s: float | None = None  # for charts only, so no part of the state
         self.rejected: dict[str, int] = {}
         self.configuration = ""
         self.reference_from = 0
@@ -193,6 +194,7 @@ class MonitorFold:
         if result in _LEARNED:
             pending = join.row(number)
             delay_s = max(0, time_ms - pending.time_ms) / 1000
+            self.newest_delay_s = delay_s
             self.errors.hear("delay", "quality", (delay_s,), number, (at, -1.0, pending.backfill))
         self.newest_label = label
         return (result, number) if number >= 0 else None

@@ -40,6 +40,7 @@ class MonitorHistory:
         if counts.matured:
             self._add("coverage", event, (counts.matured - counts.unlabelled) / counts.matured)
         self._add("pending", event, counts.open)
+        self._add("label_delay", event, fold.newest_delay_s)
 
     def _add(self, name: str, event: int, value: float | None) -> None:
         if value is None or not math.isfinite(value):
