@@ -153,7 +153,7 @@ function evidence({ drifts, severity }) {
   if (!drifts.length) return null;
   const rows = [...drifts].sort((a, b) => a.event - b.event).map(episode);
   const columns = ["What moved", "Seen by", "Statistic against threshold", "Effect", "Began", "Found", "State"];
-  return h("details", { open: severity === "page" && rows.length < 9 }, h("summary", "", `What was seen: ${rows.length} alarm${rows.length === 1 ? "" : "s"}`), grid(columns, rows));
+  return h("details", { key: severity, open: severity === "page" && rows.length < 9 }, h("summary", "", `What was seen: ${rows.length} alarm${rows.length === 1 ? "" : "s"}`), grid(columns, rows));
 }
 
 const between = (low, high) => `${count(low)} to ${count(high)}`;

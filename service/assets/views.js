@@ -117,7 +117,8 @@ function beatenBy(row, rows, metric, of) {
 function standing(row, rows, metric) {
   if (row.role === "baseline") return h("td", "muted", "to be beaten");
   const [now, ever] = [beatenBy(row, rows, metric, (r) => r.window), beatenBy(row, rows, metric, (r) => r)];
-  if (now) return h("td", "loses", `${words.baseline(now.who)} wins here${ever ? ", and over all" : ""}`);
+  const also = ever === now ? ", and over all" : ever ? `, ${words.baseline(ever.who)} over all` : "";
+  if (now) return h("td", "loses", `${words.baseline(now.who)} wins here${also}`);
   if (ever) return h("td", "loses", `${words.baseline(ever.who)} wins over all`);
   const known = Number.isFinite(row[metric]) && rows.some((r) => r.role === "baseline");
   return h("td", known ? "wins" : "muted", known ? "beats every baseline" : "nothing to compare yet");

@@ -171,6 +171,23 @@ def test_table_admits_where_a_baseline_wins(page: Page) -> None:
     assert rows["champion"] == "beats every baseline"
 
 
+_SCORES = {"probe": (0.5, 0.5), "majority": (0.6, 0.9), "no_change": (0.7, 0.8)}
+_BEATEN_TWICE = {
+    "producer": {},
+    "learners": {
+        who: {"n": 9, "accuracy": ever, "window": {"n": 9, "accuracy": now}, "role": "baseline" if now > 0.5 else who}
+        for who, (now, ever) in _SCORES.items()
+    },
+}
+
+
+@stories(stories={"fraud": "drift"}, extra=_BEATEN_TWICE)
+def test_table_names_each_baseline_that_wins(page: Page) -> None:
+    """Where one baseline wins over the window and another over all, both are named."""
+    said = page.tab.text(".models tr.probe td")
+    assert said == "the last label wins here, the most frequent label over all"
+
+
 _HOSTILE_EXTRA = {
     "verdict": {"answer": "no", "since_ms": 1, "reason": HOSTILE, "what_to_do": HOSTILE},
     "incidents": [
