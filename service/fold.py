@@ -24,6 +24,7 @@ from service.watermark import Watermark
 from stream.columns import CONTROL, PREDICTION, MonitorBatch
 from stream.events import Reason
 from stream.join import LabelJoin, LabelResult, PendingPrediction
+from stream.validate import Rules
 
 __all__ = ["FoldOutput", "MonitorFold"]
 
@@ -49,6 +50,8 @@ class MonitorFold:
         self.classification = config.task == "classification"
         labels = config.labels
         on_timeout = labels.on_timeout["value"] if isinstance(labels.on_timeout, dict) else None
+        if on_timeout is not None:  # written as labels are: the class 0 is "0" there
+            on_timeout = Rules(config.schema(name)).outcome(on_timeout, "labels.on_timeout")
         self.join = LabelJoin(
             age_ms=None if labels.age is None else parse_duration_ms(labels.age),
             age_n=labels.age_n,
@@ -127,9 +130,11 @@ class MonitorFold:
                 joined = join.take_early(number) if join.early else None
             else:
                 joined = self._label(batch, at, row, times[at])
+            # Maturing may drop the row that a label has just joined, so it is held here until it is learned.
+            answered = None if joined is None else (*joined, join.row(joined[1]))
             self._mature(at, watermark)
-            if joined is not None:
-                self._learn(*joined)
+            if answered is not None:
+                self._learn(*answered)
             counts[at] = (join.next_number, join.counts.labels)
         self._speak(batch, counts, self._columns(batch, accepted, score, margin))
 
@@ -221,7 +226,8 @@ class MonitorFold:
         elif self.committee.champion in row.answers:
             values = self._error(row.answers[self.committee.champion][0], row.label)
             self.errors.hear("error:champion", "performance", values, number, mark)
-        if "probe" in row.answers:
+        # The answers of a probe that was renewed since would look like a change of concept.
+        if "probe" in row.answers and number >= self.reference_from:
             self._concept(self._error(row.answers["probe"][0], row.label), number, mark)
         if self.config.adaptation.watch == "own_error":
             self._own_errors(row, number)
@@ -255,13 +261,14 @@ class MonitorFold:
         if 2 in statuses:
             self._audit(self.committee.adapt(event, only))
 
-    def _learn(self, result: LabelResult, number: int) -> None:
-        row = self.join.row(number)
+    def _learn(self, result: LabelResult, number: int, row: PendingPrediction) -> None:
         if result not in _LEARNED or row.label is None:
             return
         if result is LabelResult.LATE:
             self.scoreboard.add(row)
             self.join.touch(number)
+        if self.feature_names and self.committee.learns and not row.features:
+            return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         self.committee.learn(x, row.label, in_reference=in_reference)
@@ -305,4 +312,5 @@ class MonitorFold:
     def reject(self, offset: int, reason: Reason, detail: str) -> None:
         """Refuse an event that only the state can refuse."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
-        self._outputs.append(FoldOutput(offset, "reject", {"reason": str(reason), "detail": detail}))
+        body = {"monitor": self.name, "reason": str(reason), "detail": detail}
+        self._outputs.append(FoldOutput(offset, "reject", body))
