@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_control"]
 
 _DAY_MS = 86_400_000
+_LAST_MS = 253_402_300_799_999  # the year 9999: a larger number may not even fit a checkpoint
 Outputs = Iterator[tuple[str, dict[str, Any]]]
 
 
@@ -23,7 +24,9 @@ def apply_control(fold: MonitorFold, control: Control, moment: Moment) -> Output
     refused = ""
     try:
         yield from action(fold, control.parameters, moment)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        refused = f"parameter {error} is missing"
+    except (TypeError, ValueError, OverflowError) as error:
         refused = str(error)
     if control.action == "tick" and not refused:
         return
@@ -56,8 +59,8 @@ def _roll_back(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) ->
 
 def _planned_change(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
     until_ms = int(parameters.get("until_ms", moment.time_ms + _DAY_MS))
-    if until_ms <= moment.time_ms:
-        raise ValueError(f"until_ms = {until_ms} is not after the event's time {moment.time_ms}")
+    if not moment.time_ms < until_ms <= _LAST_MS:
+        raise ValueError(f"until_ms = {until_ms:.15g} is not between the event's time {moment.time_ms} and {_LAST_MS}")
     fold.episodes.planned_until_ms = until_ms
     yield from ()
 
