@@ -81,7 +81,7 @@ class RankSignals:
     def update(self, values: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
         """Take a block [n, F]; rows of the alarms are counted from `start`."""
         result = self._bank.update_many(values, index)
-        self.row_effects = result.ks.statistic
+        self.row_effects = None if result.ks is None else result.ks.statistic
         spoken: list[Spoken] = []
         for detector in _RANK_DETECTORS:
             part = getattr(result, detector)
