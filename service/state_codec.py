@@ -52,12 +52,12 @@ def decode(data: bytes, parameters_fingerprint: bytes | None = None) -> Any:
     """
     if len(data) < _HEADER_N or data[:4] != _MAGIC:
         raise StoreCorruptError("a state component has no valid header: restore the data folder from a backup")
-    version = int.from_bytes(data[4:6], "big")
-    if version > FORMAT_VERSION:
-        raise StateMismatchError(f"state format {version} is newer than {FORMAT_VERSION}: run the newer program")
     head, payload = data[:14], data[_HEADER_N:]
     if hashlib.sha256(head + payload).digest() != data[14:_HEADER_N]:
         raise StoreCorruptError("a state component fails its checksum: restore the data folder from a backup")
+    version = int.from_bytes(data[4:6], "big")
+    if version > FORMAT_VERSION:
+        raise StateMismatchError(f"state format {version} is newer than {FORMAT_VERSION}: run the newer program")
     if parameters_fingerprint is not None and data[6:14] != parameters_fingerprint:
         raise StateMismatchError("the state belongs to other parameters")
     return msgspec.msgpack.decode(payload, ext_hook=_from_ext)
