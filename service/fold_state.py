@@ -34,7 +34,9 @@ class FoldState:
         signals = (config.features, config.reference, config.detectors, config.seed, config.max_categories)
         self._fingerprints = {
             "signals": fingerprint(signals),
-            "errors": fingerprint((config.detectors, config.reference, config.task, config.labels.age_n)),
+            "errors": fingerprint(
+                (config.detectors, config.reference, config.task, config.labels.age_n, config.error_block)
+            ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((config.metrics_window, config.max_classes, config.task)),
         }
@@ -46,8 +48,11 @@ class FoldState:
             self._note(written, f"{_CHUNK}{chunk:012d}", data)
         for name, tree in self._trees().items():
             self._note(written, name, encode(tree, self._fingerprints.get(name, b"\0" * 8)))
-        for name, data in self.fold.committee.learner_states().items():
+        learners = self.fold.committee.learner_states()
+        for name, data in learners.items():
             self._note(written, _LEARNER + name, data)
+        for name in [n for n in self._digests if n.startswith(_LEARNER) and n.removeprefix(_LEARNER) not in learners]:
+            self._note(written, name, None)  # no longer configured
         return written
 
     def _note(self, written: dict[str, bytes | None], name: str, data: bytes | None) -> None:
@@ -97,6 +102,8 @@ class FoldState:
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))
         anew = [name for name in ("signals", "errors", "scores", "committee") if not self._load_part(name, components)]
+        if "committee" in anew:
+            fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
 
