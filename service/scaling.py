@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scaling"]
+__all__ = ["LARGEST", "Scaling"]
 
 _CLIP_SPREADS = 8.0
+LARGEST = 1e150  # squares and differences of such values are finite still
 _NORMAL_IQR = 1.3489795003921634
 
 
@@ -36,7 +37,7 @@ class Scaling:
         low, width, centre, spread = np.zeros(signals), np.ones(signals), np.zeros(signals), np.ones(signals)
         for column in range(signals):
             seen = reference[:, column]
-            seen = seen[~np.isnan(seen)]
+            seen = np.clip(seen[~np.isnan(seen)], -LARGEST, LARGEST)
             if not len(seen):
                 continue
             least, q1, middle, q3, most = np.quantile(seen, [0, 0.25, 0.5, 0.75, 1])
@@ -47,12 +48,14 @@ class Scaling:
 
     def unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`values` on the widened range, in [0, 1]."""
-        scaled: NDArray[np.float64] = np.clip((values - self.low) / self.width, 0.0, 1.0)
+        with np.errstate(over="ignore"):  # beyond any float is beyond the clip
+            scaled: NDArray[np.float64] = np.clip((values - self.low) / self.width, 0.0, 1.0)
         return scaled
 
     def spreads(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`values` in spreads from the centre, in [-8, 8]."""
-        scaled: NDArray[np.float64] = np.clip((values - self.centre) / self.spread, -_CLIP_SPREADS, _CLIP_SPREADS)
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = np.clip((values - self.centre) / self.spread, -_CLIP_SPREADS, _CLIP_SPREADS)
         return scaled
 
     def state(self) -> list[NDArray[Any]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detectors.encoding import JointEncoder
 from service.config import MonitorConfig
 from service.mean_signals import MeanSignals, Spoken
+from service.scaling import LARGEST
 from service.vocabulary import Vocabulary
 from service.window_signals import JointSignal, RankSignals, suspects
 
@@ -242,7 +243,8 @@ class FeatureSignals:
             rows[:, -3] = self._codes(self.vocabularies[-1], values, learn=learn)
         rows[:, -2] = columns.score[start:until]
         rows[:, -1] = columns.margin[start:until]
-        return rows
+        # Larger numbers would overflow in spreads and distances; up to here their order is kept.
+        return np.clip(rows, -LARGEST, LARGEST)
 
     @staticmethod
     def _codes(vocabulary: Vocabulary, values: list[str | None], *, learn: bool) -> list[float]:
