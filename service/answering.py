@@ -6,14 +6,19 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from learners.river_adapter import RiverLearner
 from service.api_models import NotReadyError
 from service.config import Config
-from service.learner_input import feature_names
+from service.learner_input import feature_names, feature_rows, present
 from service.members import Member
+from stream.codec import Decoder
+from stream.events import RawMessage
 
 __all__ = ["answer"]
 
+_ANY_TIME_MS = 1_577_836_800_000  # 2020: an answer does not depend on it
 _kept: dict[str, tuple[bytes, RiverLearner]] = {}
 _guard = threading.Lock()
 
@@ -27,7 +32,13 @@ def answer(
         raise NotReadyError(f"monitor {monitor!r} has no committed champion: configure a learner, or wait")
     name, snapshot = champions[monitor]
     known = feature_names(settings.features)
-    x = {key: features[key] for key in known if features.get(key) is not None}
+    # Read as the fold reads an event: texts are canonical and sensitive values hashed before a learner sees them.
+    event = {"type": "prediction", "id": "asked", "monitor": monitor, "time": _ANY_TIME_MS, "features": features}
+    decoder = Decoder({monitor: settings.schema(monitor)}, hash_key=config.pipeline.hash_key.encode())
+    decoded = decoder.decode([RawMessage("", 0, 0, msgspec.json.encode(event))])
+    if decoded.rejects:
+        raise ValueError(decoded.rejects[0].detail)
+    x = present(known, feature_rows(decoded.batches[monitor], settings.features)[0])
     with _guard:
         kept = _kept.get(monitor)
         if kept is None or kept[0] != snapshot:
