@@ -30,6 +30,8 @@ def monitor_phase(fold: MonitorFold) -> tuple[str, str]:
         return "blind", "no label has arrived in time: errors cannot be seen, only features"
     if counts.labels == 0:
         return "blind", "no label has arrived yet: errors cannot be seen, only features"
+    if counts.matured == 0:
+        return "blind", "no prediction has come of age yet: none has been judged by its label"
     return "watching", ""
 
 

@@ -89,6 +89,8 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
                 "value": max((len(v) for v in fold.signals.vocabularies), default=0),
                 "cap": fold.config.max_categories,
             },
+            "classes": {"value": len(fold.scoreboard.coverage.keys() - {"other"}), "cap": fold.config.max_classes},
+            "versions": {"value": len(fold.scoreboard.versions), "cap": fold.config.max_versions},
         },
         "signals": signal_views(fold),
         "open": [e.record for e in fold.episodes.episodes.values() if e.open],
