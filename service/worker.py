@@ -113,7 +113,9 @@ class Worker:
             log.warning("%s away, retrying: %s", part, error)
             self.stop.wait(_RETRY_S)
         else:
-            self.problems["store"] = self.problems["broker"] = "ok"
+            # A view that is still owed has not been asked for since something was away.
+            if not self.refresh.is_set():
+                self.problems["store"] = self.problems["broker"] = "ok"
 
     def _turn(self) -> None:
         if any(owned.pending_commit is not None for owned in self.owned.values()):
