@@ -29,6 +29,9 @@ _REFUSED = {
 _PIPELINE = "river.compose.Pipeline"
 _SPEC_KEYS = ({"estimator"}, {"estimator", "parameters"}, {"pipeline"})
 
+# river takes what the process's recursion limit leaves, which differs between processes; this is the usual one's.
+_MAX_DEPTH = 980
+
 
 def derived_seed(seed: int, generation: int, path: str) -> int:
     """The seed of the part at `path` in the given generation; `seed` itself for the first whole."""
@@ -73,6 +76,8 @@ class EstimatorBuilder:
                 raise EstimatorRefusedError(_unknown_parameter(name, given, list(accepted)))
         parts = _DEFAULT_PARTS.get(name, {}) | dict(parameters)
         values = {key: self._value(value, f"{path}.{key}".lstrip(".")) for key, value in parts.items()}
+        if "max_depth" in accepted and values.get("max_depth") is None:
+            values["max_depth"] = _MAX_DEPTH
         if "seed" in accepted:
             values["seed"] = self._part_seed(values.get("seed"), path)
         return _construct(name, cls, values)

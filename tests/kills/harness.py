@@ -37,6 +37,10 @@ FEED_S = 600.0
 IDLE_S = 3.0  # with nothing left to feed or to fold there is no better moment to wait for
 
 
+class ServiceEndedError(Exception):
+    """The service noticed by itself that something is wrong, and stopped."""
+
+
 @dataclass
 class Tally:
     """What the kills hit."""
@@ -103,7 +107,7 @@ class Harness:
         return read_progress(self.progress.read_bytes())
 
     def kill(self, aim: str) -> None:
-        """SIGKILL the service at a moment of the wanted kind: `uncommitted` or `unsent`."""
+        """SIGKILL the service at a moment of the wanted kind: `uncommitted`, `unsent` or `anywhere`."""
         assert self.service is not None
         self._wait_for(aim)
         self.service.send_signal(signal.SIGKILL)
@@ -120,7 +124,7 @@ class Harness:
         idle_since = time.monotonic()
         while time.monotonic() < deadline:
             if self.service is not None and self.service.poll() is not None:
-                raise AssertionError(f"the service ended by itself: {(self.folder / 'log.txt').read_text()[-3000:]}")
+                raise ServiceEndedError(f"the service ended by itself: {(self.folder / 'log.txt').read_text()[-3000:]}")
             folded, committed, unsent, done = self.state()
             if done >= commits and (unsent > 0 if aim == "unsent" else folded > committed):
                 break
@@ -131,6 +135,8 @@ class Harness:
             time.sleep(0 if aim == "unsent" else 0.001)
         if aim == "uncommitted":
             time.sleep(self._random.random() * 0.01)  # anywhere in the fold, not always at its first batch
+        if aim == "anywhere":
+            time.sleep(self._random.random() * 0.7)  # longer than a commit interval: in the midst of commits too
 
     def finish(self) -> dict[str, Any]:
         """Let the feed end, wait until all is folded, committed and sent; stop by SIGTERM; returns the view."""
