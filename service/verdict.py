@@ -40,10 +40,11 @@ def verdict(fold: MonitorFold, phase: str, detail: str) -> dict[str, Any]:
     bad = [i for i in fold.episodes.incidents.values() if i.open and i.kind in _ANSWERS_NO and i.severity == "page"]
     if bad:
         worst = min(bad, key=lambda incident: incident.first_event)
+        errors = [name for name in worst.signals if name.startswith("error:")] or worst.signals
         return {
             "answer": "no",
             "since_ms": worst.time_ms,
-            "reason": f"{worst.kind} drift in {', '.join(worst.signals[:3])} since about event {worst.low}",
+            "reason": f"{worst.kind} drift in {', '.join(errors[:3])} since about event {worst.low}",
             "what_to_do": _TO_DO[worst.kind],
         }
     since_ms = fold.episodes.calm_since_ms or fold.watching_since_ms or fold.watermark.value_ms
