@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from types import UnionType
@@ -10,9 +11,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-__all__ = ["ConfigurationError", "explain", "override", "reject_unknown"]
+__all__ = ["ConfigurationError", "at_least", "explain", "override", "reject_unknown", "share"]
 
 _PREFIX = "ANCHORWATCH__"
+_SECRET = re.compile(r"(secret|password|hash_key)$")
 
 
 class ConfigurationError(ValueError):
@@ -65,18 +67,45 @@ def _struct_of(model: Any) -> Any:
 
 def _unknown(path: str, key: str, value: Any, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    shown = "a section" if isinstance(value, Mapping) else repr(value)
+    secret = _SECRET.search(near[0] if near else key) or "whsec_" in str(value)
+    shown = "a section" if isinstance(value, Mapping) else "(value not shown)" if secret else repr(value)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
     return f"{path} = {shown}: unknown key; {hint}"
 
 
-def explain(message: str, tree: Any) -> str:
-    """Turn msgspec's `… - at `$.a.b`` into `a.b = value: …`."""
-    text, _, place = message.partition(" - at `$")
-    path = place.rstrip("`").lstrip(".")
-    node: Any = tree
-    for part in path.replace("[...]", "").split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    hidden = path.endswith(("secret", "password"))
-    shown = "" if node is None or isinstance(node, Mapping) or hidden else f" = {node!r}"
-    return f"{path or 'configuration'}{shown}: {text[:1].lower()}{text[1:]}"
+def explain(model: Any, tree: Any, path: str = "") -> str:
+    """Say `a.b = value: …` of the first value that does not fit `model`; msgspec's own path lacks the keys of dicts."""
+    try:
+        msgspec.convert(tree, model)
+    except msgspec.ValidationError as error:
+        for key, part in _parts(model, tree):
+            found = explain(part, tree[key], f"{path}.{key}" if path else key)
+            if found:
+                return found
+        text = str(error).partition(" - at `$")[0]
+        shown = "" if isinstance(tree, Mapping) or _SECRET.search(path) else f" = {tree!r}"
+        return f"{path or 'configuration'}{shown}: {text[:1].lower()}{text[1:]}"
+    return ""
+
+
+def _parts(model: Any, tree: Any) -> list[tuple[str, Any]]:
+    """The keys of `tree` with the type of each, if `model` gives them types."""
+    if not isinstance(tree, Mapping):
+        return []
+    struct = _struct_of(model)
+    if struct is not None:
+        hints = get_type_hints(struct)
+        return [(key, hints[key]) for key in tree if key in hints]
+    return [(key, get_args(model)[1]) for key in tree] if get_origin(model) is dict else []
+
+
+def at_least(key: str, value: int, least: int) -> None:
+    """Refuse a whole number below `least`."""
+    if value < least:
+        raise ConfigurationError(f"{key} = {value}: must be {least} or more")
+
+
+def share(key: str, value: float) -> None:
+    """Refuse what is not between 0 and 1."""
+    if not 0 < value < 1:
+        raise ConfigurationError(f"{key} = {value}: must lie between 0 and 1")
