@@ -107,7 +107,7 @@ class RankSignals:
 
     def _needed(self, detector: str, threshold: float) -> float:
         """What the statistic must exceed for an alarm: the test's threshold, or what the least effect amounts to."""
-        n, m, effect = self.reference.n, self.reference.window, self._parameters["min_effect"]
+        n, m, effect = self.reference.n, self.reference.window, float(self._parameters["min_effect"])
         return max(threshold, effect if detector == "ks" else effect * effect * n * m / (n + m))
 
     def _speak(self, alarm: Any, detector: str, start: int) -> Spoken:
