@@ -133,7 +133,7 @@ class Episodes:
 
     def _open(self, key: str, alarm: Alarm, moment: Moment, context: dict[str, Any]) -> dict[str, Any]:
         self.opened += 1
-        episode_id = record_id(self._pipeline, self._monitor, moment, alarm.signal, alarm.detector, "episode")
+        episode_id = self._id(moment, alarm, "episode")
         displacement = alarm.direction * abs(alarm.effect)
         episode = Episode(
             id=episode_id, signal=alarm.signal, detector=alarm.detector, seq=0, open=True, displacement=displacement,
@@ -190,9 +190,7 @@ class Episodes:
 
     def _head(self, episode: Episode, moment: Moment, status: str) -> dict[str, Any]:
         return {
-            "id": record_id(
-                self._pipeline, self._monitor, moment, episode.signal, episode.detector, f"{status}/{episode.seq}"
-            ),
+            "id": self._id(moment, episode, f"{status}/{episode.seq}"),
             "episode": episode.id,
             "seq": episode.seq,
             "monitor": self._monitor,
@@ -200,6 +198,9 @@ class Episodes:
             "event": moment.event,
             "time": rfc3339(moment.time_ms),
         }
+
+    def _id(self, moment: Moment, of: Alarm | Episode, ordinal: str) -> str:
+        return record_id(self._pipeline, self._monitor, moment, signal=of.signal, detector=of.detector, ordinal=ordinal)
 
     def _severity(self, alarm: Alarm, moment: Moment) -> str:
         if moment.backfill or moment.time_ms < self.planned_until_ms:
@@ -214,9 +215,11 @@ class Episodes:
         for incident in self.incidents.values():
             if incident.open and alarm.onset_low <= incident.high and incident.low <= alarm.onset_high:
                 worse = SEVERITIES.index(severity) > SEVERITIES.index(incident.severity)
+                if worse:
+                    incident.time_ms = moment.time_ms  # since when it is as bad as it is
                 return _extend(incident, episode, alarm, severity), "escalated" if worse else None
         incident = Incident(
-            id=record_id(self._pipeline, self._monitor, moment, alarm.signal, alarm.detector, "incident"),
+            id=self._id(moment, alarm, "incident"),
             low=alarm.onset_low, high=alarm.onset_high, severity=severity, kind=alarm.kind,
             first_event=moment.event, time_ms=moment.time_ms, open=[episode.id], episodes=[episode.id],
             signals=[alarm.signal],
@@ -281,7 +284,7 @@ def _record(alarm: Alarm) -> dict[str, Any]:
     } | alarm.facts
 
 
-def record_id(pipeline: str, monitor: str, moment: Moment, signal: str, detector: str, ordinal: str) -> str:
+def record_id(pipeline: str, monitor: str, moment: Moment, *, signal: str, detector: str, ordinal: str) -> str:
     """The id of an output: the same for a repeat of the same fold, whatever the batches were."""
     text = "\x1f".join((pipeline, monitor, "", str(moment.predictions), str(moment.labels), signal, detector, ordinal))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -18,7 +18,7 @@ from service.config import MonitorConfig
 from service.mean_signals import MeanSignals, Spoken
 from service.scaling import LARGEST
 from service.vocabulary import Vocabulary
-from service.window_signals import JointSignal, RankSignals, suspects
+from service.window_signals import JointSignal, RankSignals, WatchedColumn, suspects
 
 __all__ = ["FeatureSignals", "PredictionColumns"]
 
@@ -69,7 +69,7 @@ class FeatureSignals:
         )
         self.ranks = [
             RankSignals(
-                tuple(self.names[c] for c in columns), tuple(self.kinds[c] for c in columns), columns,
+                [WatchedColumn(self.names[c], self.kinds[c], c) for c in columns],
                 config=config.detectors, reference=config.reference, mode=mode, min_effect=effect, enabled=enabled,
             )
             for (mode, effect), columns in self._rank_groups().items()

@@ -6,8 +6,8 @@ window, renewed at fixed counts). Columns that share a kind and a least effect s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,27 @@ from service.config import DetectorsConfig, ReferenceConfig
 from service.episodes import Alarm
 from service.mean_signals import Spoken
 
-__all__ = ["JointSignal", "RankSignals"]
+__all__ = ["JointSignal", "RankSignals", "WatchedColumn", "suspects"]
 
 _RANK_DETECTORS = ("ks", "cvm")
 _PLACES = {"ks": 2, "cvm": 3, "energy": 0}
 _MANY_SUSPECTS = 5
 
 
-class RankSignals:
-    """KS and CvM over columns that share a reference mode and a least effect.
+class WatchedColumn(NamedTuple):
+    """A signal with its kind and its place among all signals of the monitor."""
 
-    `columns` are places among the monitor's signals; `reference` is [n, F], NaN = missing.
-    """
+    name: str
+    kind: str
+    place: int
+
+
+class RankSignals:
+    """KS and CvM over columns that share a reference mode and a least effect."""
 
     def __init__(
         self,
-        names: tuple[str, ...],
-        kinds: tuple[str, ...],
-        columns: tuple[int, ...],
+        columns: Sequence[WatchedColumn],
         *,
         config: DetectorsConfig,
         reference: ReferenceConfig,
@@ -45,13 +48,15 @@ class RankSignals:
         min_effect: float | None,
         enabled: dict[str, tuple[str, ...]],
     ) -> None:
-        self.names, self.kinds, self.columns = names, kinds, columns
+        self.names = tuple(column.name for column in columns)
+        self.kinds = tuple(column.kind for column in columns)
+        self.columns = tuple(column.place for column in columns)
         self.config, self.reference, self.mode = config, reference, mode
         self.min_effect = min_effect
         self.latest: dict[str, dict[str, tuple[float, float]]] = {}
         self.row_effects: NDArray[np.float64] | None = None
         self._enabled = enabled
-        self._n_effective: NDArray[np.float64] = np.full(len(names), np.nan)
+        self._n_effective: NDArray[np.float64] = np.full(len(columns), np.nan)
         self._bank: Any = None
 
     @property
@@ -65,7 +70,7 @@ class RankSignals:
         }
 
     def start(self, reference: NDArray[np.float64], index: NDArray[np.int64]) -> None:
-        """Begin to watch, once the first `n` rows [n, F] are there."""
+        """Begin to watch, once the first `n` rows [n, F] are there; NaN = missing."""
         if self.mode == "trailing":
             self._bank = TrailingRankBank(
                 len(self.names), reference_n=self.reference.n, gap_n=self.reference.gap,
