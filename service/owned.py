@@ -81,3 +81,13 @@ class OwnedPartition:
     def snapshot(self, monitor: str, component: str) -> bytes | None:
         """The committed bytes of a learner."""
         return self._snapshots.get((monitor, component))
+
+    def champions(self) -> dict[str, tuple[str, bytes]]:
+        """Per monitor whose champion is committed: its name and its committed bytes."""
+        found = {}
+        for monitor, fold in self.fold_state.folds.items():
+            name = fold.committee.champion
+            snapshot = None if name is None else self.snapshot(monitor, f"learner/{name}")
+            if name is not None and snapshot is not None:
+                found[monitor] = (name, snapshot)
+        return found

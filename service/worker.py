@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from service.config import Config, parse_duration_ms
 from service.fold_state import configuration_version
 from service.outputs import messages_of, outbox_rows
@@ -276,11 +274,7 @@ class Worker:
         self._looked_s = self._clock_s()
         self.view = assemble_view(self)
         for owned in self.owned.values():
-            for name, fold in owned.fold_state.folds.items():
-                if fold.committee.champion is not None:
-                    snapshot = owned.snapshot(name, f"learner/{fold.committee.champion}")
-                    if snapshot is not None:
-                        self.champions[name] = (fold.committee.champion, snapshot)
+            self.champions.update(owned.champions())
 
     def rate(self, total: int) -> float:
         """Messages per second over the last commits."""
@@ -302,10 +296,3 @@ def _attempt(row: StoredRow, partition: int) -> Attempt:
         tries=row.tries,
         partition=partition,
     )  # fmt: skip
-
-
-def control_message(monitor: str, action: str, time_ms: int, parameters: Mapping[str, Any]) -> bytes:
-    """A control event on the wire."""
-    return msgspec.json.encode(
-        {"type": "control", "monitor": monitor, "time": time_ms, "action": action, "parameters": dict(parameters)}
-    )
