@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from service.worker import Worker
     from stream.transport import Transport
 
-__all__ = ["Service", "prepare_environment", "run_service"]
+__all__ = ["Service", "build_service", "open_transport", "prepare_environment", "run_service"]
 
 log = logging.getLogger("anchorwatch.serve")
 

@@ -13,7 +13,7 @@ import msgspec
 from service.fold import MonitorFold
 from service.verdict import monitor_phase, verdict
 
-__all__ = ["MonitorHistory", "monitor_view"]
+__all__ = ["MonitorHistory", "monitor_view", "signal_views"]
 
 _POINTS_MAX = 600
 
@@ -40,7 +40,7 @@ class MonitorHistory:
         if counts.matured:
             self._add("coverage", event, (counts.matured - counts.unlabelled) / counts.matured)
         self._add("pending", event, counts.open)
-        self._add("label_delay", event, fold.newest_delay_s)
+        self._add("label_delay", event, None if fold.newest_delay_s is None else 1000 * fold.newest_delay_s)
 
     def _add(self, name: str, event: int, value: float | None) -> None:
         if value is None or not math.isfinite(value):
