@@ -1,14 +1,14 @@
 """Errors of the stream layer, one tree; what an operator does stands in each docstring.
 
-    StreamError
-    ├── UnavailableError      the outside world is away: retry under one deadline
-    │   ├── BrokerUnavailableError
-    │   └── StoreUnavailableError
-    ├── FencedError           another owner holds the partition: drop its memory, release it
-    └── CorruptionError       a broken invariant: stop the partition, commit nothing
-        ├── StoreCorruptError
-        ├── LogCorruptError
-        └── PositionLostError
+StreamError
+├── UnavailableError      the outside world is away: retry under one deadline
+│   ├── BrokerUnavailableError
+│   └── StoreUnavailableError
+├── FencedError           another owner holds the partition: drop its memory, release it
+└── CorruptionError       a broken invariant: stop the partition, commit nothing
+    ├── StoreCorruptError
+    ├── LogCorruptError
+    └── PositionLostError
 """
 
 from __future__ import annotations

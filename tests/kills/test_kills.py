@@ -43,21 +43,24 @@ def test_fifty_kills_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert tally.with_unsent >= 5
 
 
+_COMMIT = "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n"
+_PAUSE = "        import time; time.sleep(0.2)\n"
 PLANTED = {
     "offset stored before state": (
         "service/owned.py",
-        "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n",
+        _COMMIT,
         "        store.commit(self.claim_held, positions={self.topic: commit.position}, components={})\n"
-        "        import time; time.sleep(0.2)\n"
-        "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n",
+        + _PAUSE
+        + _COMMIT,
     ),
     "state and offset in two transactions": (
         "service/owned.py",
-        "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n",
-        "        store.commit(self.claim_held, positions=dict(self.claim_held.positions), components=commit.components)\n"
-        "        import time; time.sleep(0.2)\n"
-        "        self.claim_held.positions = {self.topic: commit.position}\n"
-        "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n",
+        _COMMIT,
+        "        held = dict(self.claim_held.positions)\n"
+        "        store.commit(self.claim_held, positions=held, components=commit.components)\n"
+        + _PAUSE
+        + "        self.claim_held.positions = {self.topic: commit.position}\n"
+        + _COMMIT,
     ),
     "generator state not restored": (
         "learners/graph_reader.py",

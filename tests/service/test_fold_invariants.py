@@ -129,7 +129,7 @@ def test_a_value_that_is_not_finite_changes_only_counters(text: str) -> None:
     """An event with such a value is refused; state is what it is without that event."""
     raw = list(stream()[:6_000])
     at = next(n for n in range(3_000, 6_000) if b'"prediction"' in raw[n][:30])
-    twice = raw[: at + 1] + [_with_feature(raw[at], "a", text)] + raw[at + 1 :]
+    twice = [*raw[: at + 1], _with_feature(raw[at], "a", text), *raw[at + 1 :]]
     outputs, state = fold(raw, 500)
     others, other_state = fold(twice, 500)
     assert state == other_state

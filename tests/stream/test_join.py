@@ -14,6 +14,7 @@ HOUR_MS = 3_600_000
 
 
 def prediction(identity: str, time_ms: int = 0) -> PendingPrediction:
+    """A prediction as the fold hands it to the join."""
     return PendingPrediction(
         id=identity, time_ms=time_ms, version="1", prediction="a", scores=None, no_change=None, backfill=False,
         features=[1.0, None], answers={},
@@ -21,6 +22,7 @@ def prediction(identity: str, time_ms: int = 0) -> PendingPrediction:
 
 
 def a_join(**parameters: Any) -> LabelJoin:
+    """A join that judges at an age of ten hours."""
     return LabelJoin(**({"age_ms": 10 * HOUR_MS} | parameters))
 
 
@@ -118,6 +120,7 @@ events = st.lists(
 
 
 def run(join: LabelJoin, steps: list[tuple[str, int, str, int]]) -> list[Any]:
+    """Take the steps; all that the join says on the way."""
     trace: list[Any] = []
     for kind, identity, label, hours in steps:
         if kind == "p":
