@@ -6,7 +6,6 @@ A key that is not known is an error that names the nearest known one. Nothing he
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,37 +13,37 @@ from typing import Any, Literal
 
 import msgspec
 
-from service.config_errors import ConfigurationError, at_least, explain, override, reject_unknown, share
-from stream.refusal import RefusalError
+from service.config_checks import check
+from service.config_errors import ConfigurationError, explain, override, reject_unknown
+from service.durations import parse_duration_ms
 from stream.schema import FeatureSchema, MonitorSchema
-from stream.validate import Rules
 
 __all__ = [
+    "AdaptationConfig",
+    "AdwinConfig",
     "CommitConfig",
     "Config",
     "ConfigurationError",
+    "DeadLettersConfig",
     "DetectorsConfig",
+    "EmbeddedConfig",
+    "EnergyConfig",
     "FeatureConfig",
+    "HttpConfig",
+    "KafkaConfig",
     "LabelsConfig",
     "LearnerConfig",
     "MonitorConfig",
+    "PageHinkleyConfig",
+    "PipelineConfig",
+    "RankTestConfig",
     "ReferenceConfig",
+    "TransportConfig",
     "WebhookConfig",
     "load",
     "parse",
     "parse_duration_ms",
 ]
-
-_RESERVED = frozenset({"majority", "mean", "no_change", "probe"})  # members that every committee may have
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def parse_duration_ms(text: str) -> int:
-    """Turn `"90s"`, `"15m"`, `"12h"`, `"30d"` or `"250ms"` into milliseconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is no duration; write a number and ms, s, m, h or d, such as '12h'")
-    return round(float(found[1]) * _UNITS_MS[found[2]])
 
 
 class _Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -296,98 +295,5 @@ def parse(tree: Mapping[str, Any]) -> Config:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigurationError(explain(Config, tree)) from error
-    _check(config)
+    check(config)
     return config
-
-
-def _check(config: Config) -> None:
-    """Refuse what types alone cannot: durations, ranges, names that point nowhere."""
-    _positive("commit.events", config.commit.events)
-    _duration("commit.interval", config.commit.interval)
-    _positive("transport.embedded.partitions", config.transport.embedded.partitions)
-    for name, webhook in config.webhooks.items():
-        _duration(f"webhooks.{name}.timeout", webhook.timeout)
-        if not all(part.startswith("whsec_") for part in webhook.secret.split()) or not webhook.secret.strip():
-            raise ConfigurationError(f"webhooks.{name}.secret: write whsec_ and the key in base64 (value not shown)")
-        if not webhook.url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"webhooks.{name}.url = {webhook.url!r}: write an http:// or https:// address")
-    if not 0 <= config.http.port <= 65_535:
-        raise ConfigurationError(f"http.port = {config.http.port}: must be from 0 (any free port) to 65535")
-    for name, monitor in config.monitors.items():
-        _check_monitor(f"monitors.{name}", monitor)
-        _check_detectors(f"monitors.{name}.detectors", monitor.detectors)
-        _check_features(f"monitors.{name}.features", monitor.features)
-        try:
-            rules = Rules(monitor.schema(name), config.pipeline.hash_key.encode())
-            if isinstance(monitor.labels.on_timeout, dict):
-                rules.outcome(monitor.labels.on_timeout["value"], "labels.on_timeout")
-        except (ValueError, RefusalError) as error:
-            raise ConfigurationError(f"monitors.{name}.{error}") from error
-
-
-def _check_monitor(key: str, monitor: MonitorConfig) -> None:
-    for part in ("age", "timeout"):
-        value = getattr(monitor.labels, part)
-        if value is not None:
-            _duration(f"{key}.labels.{part}", value)
-    _duration(f"{key}.max_skew", monitor.max_skew)
-    for part, least in (("n", 5), ("window", 1), ("step", 1), ("gap", 0)):
-        at_least(f"{key}.reference.{part}", getattr(monitor.reference, part), least)
-    for part in ("correction_window", "max_pending", "max_early", "age_n"):
-        _positive(f"{key}.labels.{part}", getattr(monitor.labels, part))
-    for part in ("metrics_window", "error_block", "cooldown", "max_categories", "max_classes", "max_versions"):
-        _positive(f"{key}.{part}", getattr(monitor, part))
-    if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
-        raise ConfigurationError(
-            f'{key}.labels.on_timeout = {monitor.labels.on_timeout!r}: write "unlabelled" or {{value = "…"}}'
-        )
-    if monitor.labels.correction_window > monitor.labels.max_pending:
-        raise ConfigurationError(
-            f"{key}.labels.correction_window = {monitor.labels.correction_window} must not exceed "
-            f"max_pending = {monitor.labels.max_pending}"
-        )
-    if monitor.champion is not None and monitor.champion not in monitor.learners:
-        known = ", ".join(monitor.learners) or "none is configured"
-        raise ConfigurationError(f"{key}.champion = {monitor.champion!r} names no learner; learners: {known}")
-    for part in ("cooldown", "min_warm"):
-        at_least(f"{key}.adaptation.{part}", getattr(monitor.adaptation, part), 0)
-    for name in _RESERVED & set(monitor.learners):
-        raise ConfigurationError(f"{key}.learners.{name}: this name is taken; call the learner something else")
-
-
-def _check_features(key: str, features: dict[str, FeatureConfig]) -> None:
-    for name, feature in features.items():
-        if feature.min_effect is not None and not 0 <= feature.min_effect < 1:
-            raise ConfigurationError(f"{key}.{name}.min_effect = {feature.min_effect}: must be from 0 to below 1")
-        if feature.sensitive and feature.type == "numeric" and not feature.bins:
-            raise ConfigurationError(f"{key}.{name}.bins: a sensitive number needs ascending bin edges")
-        if feature.min is not None and feature.max is not None and feature.min > feature.max:
-            raise ConfigurationError(f"{key}.{name}.min = {feature.min} is above max = {feature.max}")
-
-
-def _check_detectors(key: str, detectors: DetectorsConfig) -> None:
-    share(f"{key}.adwin.delta", detectors.adwin.delta)
-    at_least(f"{key}.adwin.clock", detectors.adwin.clock, 1)
-    part = detectors.page_hinkley
-    at_least(f"{key}.page_hinkley.min_instances", part.min_instances, 1)
-    if not part.threshold > 0:
-        raise ConfigurationError(f"{key}.page_hinkley.threshold = {part.threshold}: must be above 0")
-    for name in ("ks", "cvm", "energy"):
-        share(f"{key}.{name}.alpha", getattr(detectors, name).alpha)
-        at_least(f"{key}.{name}.test_every", getattr(detectors, name).test_every, 1)
-    for name in ("window", "reference"):
-        value = getattr(detectors.energy, name)
-        at_least(f"{key}.energy.{name}", 1 if value is None else value, 1)
-
-
-def _duration(key: str, value: str) -> None:
-    try:
-        duration = parse_duration_ms(value)
-    except ValueError as error:
-        raise ConfigurationError(f"{key} = {value!r}: {error}") from error
-    if duration <= 0:
-        raise ConfigurationError(f"{key} = {value!r}: must be longer than nothing")
-
-
-def _positive(key: str, value: int) -> None:
-    at_least(key, value, 1)
