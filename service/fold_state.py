@@ -102,10 +102,19 @@ class FoldState:
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))
         anew = [name for name in ("signals", "errors", "scores", "committee") if not self._load_part(name, components)]
+        if "scores" in anew:
+            self._void_tickets()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
+
+    def _void_tickets(self) -> None:
+        """What was scored on a scoreboard that is gone cannot be re-scored."""
+        join = self.fold.join
+        for number in range(join.next_number - len(join), join.next_number):
+            join.row(number).tickets = {}
+            join.touch(number)
 
     def _load_part(self, name: str, components: Mapping[str, bytes]) -> bool:
         fold = self.fold
