@@ -25,7 +25,7 @@ class Verdict:
 
 
 def check(config: Config, data_dir: Path) -> list[Verdict]:
-    """Look at everything that serving would need; nothing is changed but an empty data folder that may be made."""
+    """Look at everything that serving would need; a data folder and topics that are missing are made."""
     verdicts = [Verdict("configuration", True, f"{len(config.monitors)} monitor(s): {', '.join(config.monitors)}")]
     if not config.monitors:
         verdicts[0] = Verdict("configuration", False, "no monitor; `anchorwatch init SAMPLE` writes one")
@@ -65,7 +65,7 @@ def _check_kafka(config: Config) -> Verdict:
     kafka = config.transport.kafka
     name = f"kafka {kafka.bootstrap_servers}"
     try:
-        transport, close = open_transport(config, Path())
+        transport, close = open_transport(config, Path(), timeout_s=_TIMEOUT_S)
         transport.start()
         partitions = transport.partitions()
         transport.close()

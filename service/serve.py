@@ -28,6 +28,7 @@ log = logging.getLogger("anchorwatch.serve")
 
 _DRAIN_S = 30.0
 _SENDER_STOP_S = 5.0
+_BROKER_S = 15.0
 
 
 def prepare_environment(data_dir: Path) -> None:
@@ -82,7 +83,9 @@ class Service:
         return self.worker.sender.status()
 
 
-def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[[], None]]:
+def open_transport(
+    config: Config, data_dir: Path, *, timeout_s: float = _BROKER_S
+) -> tuple[Transport, Callable[[], None]]:
     """The transport that the configuration names, and what closes the log under it."""
     if config.transport.kind == "kafka":
         from stream.kafka_client import SECURITY_KEYS, ensure_topics
@@ -93,8 +96,10 @@ def open_transport(config: Config, data_dir: Path) -> tuple[Transport, Callable[
         wanted = {name: getattr(kafka, named.get(name, name), None) for name in SECURITY_KEYS}
         given = {name: value for name, value in wanted.items() if value is not None}
         outputs = (kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.dead_letter_topic)
-        ensure_topics(kafka.bootstrap_servers, dict.fromkeys(outputs, 1), security=given)
-        transport = KafkaTransport(kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given)
+        ensure_topics(kafka.bootstrap_servers, dict.fromkeys(outputs, 1), security=given, timeout_s=timeout_s)
+        transport = KafkaTransport(
+            kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given, timeout_s=timeout_s
+        )
         return transport, lambda: None
     from stream.embedded_log import EmbeddedLog
     from stream.embedded_transport import EmbeddedTransport
