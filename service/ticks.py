@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from service.config import parse_duration_ms
 from service.fold import MonitorFold
 
-__all__ = ["QUIET_S", "Ticker"]
+__all__ = ["QUIET_S", "Ticker", "tick_message"]
 
 QUIET_S = 60.0
 
@@ -42,3 +44,8 @@ class Ticker:
         if watermark_ms is None or fold.join.next_to_mature == fold.join.next_number:
             return False
         return abs(now_s * 1000 - watermark_ms) <= parse_duration_ms(fold.config.max_skew)
+
+
+def tick_message(monitor: str, time_ms: int) -> bytes:
+    """A tick on the wire."""
+    return msgspec.json.encode({"type": "control", "monitor": monitor, "time": time_ms, "action": "tick"})

@@ -17,6 +17,7 @@ from service.fold_state import configuration_version
 from service.outputs import messages_of, outbox_rows
 from service.owned import OwnedPartition
 from service.progress import Progress
+from service.ticks import Ticker, tick_message
 from service.view import MonitorHistory
 from service.view_assembly import assemble_view
 from service.webhooks import Attempt, Outcome, WebhookSender
@@ -71,6 +72,7 @@ class Worker:
         self._interval_s = parse_duration_ms(config.commit.interval) / 1000
         self._generation = -1
         self._parked: set[int] = set()
+        self._ticker = Ticker()
         self._looked_s = clock_s()
         self._last_commit_s = clock_s()
         self._progress = Progress.from_environment()
@@ -138,10 +140,18 @@ class Worker:
         # Now and then even where nothing happens: asking for the lag is what finds a broker that is away.
         if self._dispatch() or self._clock_s() - self._looked_s >= _LOOK_S:
             self.refresh.set()
+        self._tick()
         # Between two commits the folds are ahead of their hashes; the next commit publishes anyway.
         if self.refresh.is_set() and not self._uncommitted():
             self.refresh.clear()
             self.publish_view()
+
+    def _tick(self) -> None:
+        """Append a tick for each monitor that has been quiet while predictions wait to mature."""
+        now_s = self._clock_s()
+        for owned in self.owned.values():
+            for name in self._ticker.due(owned.fold_state.folds, now_s):
+                self.transport.append(name, [tick_message(name, int(now_s * 1000))])
 
     def _follow_assignment(self) -> set[int]:
         """Claim what is newly ours and drop what is no longer, once membership stands still after a poll.

@@ -55,7 +55,7 @@ class Harness:
     """One service that is killed again and again over one data folder."""
 
     def __init__(
-        self, folder: Path, predictions: int, *, source: Path = ROOT, block_n: int = 400, pause_s: float = 0.6
+        self, folder: Path, predictions: int, *, source: Path = ROOT, block_n: int = 200, pause_s: float = 0.3
     ) -> None:
         self.folder, self.predictions, self.source, self.block_n = folder, predictions, source, block_n
         self.port, hook_port = free_port(), free_port()
@@ -120,7 +120,7 @@ class Harness:
 
     def _wait_for(self, aim: str) -> None:
         deadline = time.monotonic() + START_S
-        commits = self._random.randint(1, 3)
+        commits = self._random.randint(1, 2)
         idle_since = time.monotonic()
         while time.monotonic() < deadline:
             if self.service is not None and self.service.poll() is not None:
@@ -136,7 +136,7 @@ class Harness:
         if aim == "uncommitted":
             time.sleep(self._random.random() * 0.01)  # anywhere in the fold, not always at its first batch
         if aim == "anywhere":
-            time.sleep(self._random.random() * 0.7)  # longer than a commit interval: in the midst of commits too
+            time.sleep(self._random.random() * 0.7)  # the better part of a commit interval: in the midst of commits too
 
     def finish(self) -> dict[str, Any]:
         """Let the feed end, wait until all is folded, committed and sent; stop by SIGTERM; returns the view."""

@@ -18,7 +18,7 @@ FEATURES = ("a", "b", "c", "d")
 
 CONFIGURATION = """
 [commit]
-interval = "300ms"
+interval = "1s"
 events = 2000
 
 [monitors.m]

@@ -84,7 +84,7 @@ def test_planted_bugs_are_caught(bug: str, tmp_path: Path) -> None:
     (source / name).write_text(text.replace(before, after))
     folder = tmp_path / "run"
     folder.mkdir()
-    harness = Harness(folder, BUG_PREDICTIONS, source=source, block_n=200)
+    harness = Harness(folder, BUG_PREDICTIONS, source=source)
     try:
         for _ in range(BUG_KILLS):
             harness.start()
