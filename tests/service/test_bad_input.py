@@ -87,7 +87,7 @@ def spoilt(bad: Sequence[bytes | None]) -> tuple[list[bytes | None], list[int]]:
 
 
 def test_every_trap_is_a_dead_letter_with_its_place_and_reason() -> None:
-    """Each trap is found with topic, partition, offset, reason code and a sentence; the good events fold as if alone."""
+    """Each trap is found with topic, partition, offset, reason and a sentence; the good events fold as if alone."""
     raw, offsets = spoilt([*TRAPS, None])
     state, letters = run(raw)
     assert [letter["offset"] for letter in letters] == offsets
