@@ -136,7 +136,7 @@ class Harness:
         if aim == "uncommitted":
             time.sleep(self._random.random() * 0.01)  # anywhere in the fold, not always at its first batch
         if aim == "anywhere":
-            time.sleep(self._random.random() * 0.7)  # the better part of a commit interval: in the midst of commits too
+            time.sleep(self._random.random() * 2.0)  # longer than a commit interval: in the midst of commits too
 
     def finish(self) -> dict[str, Any]:
         """Let the feed end, wait until all is folded, committed and sent; stop by SIGTERM; returns the view."""
