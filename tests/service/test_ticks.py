@@ -14,7 +14,7 @@ from tests.kills.stream import CONFIGURATION, MONITOR, START_MS, events
 def fold_of(n: int) -> PartitionFold:
     """A partition that has folded the first `n` events."""
     partition = PartitionFold(parse(tomllib.loads(CONFIGURATION)))
-    raw = [value for value in events(n)][:n]
+    raw = list(events(n))[:n]
     partition.fold([RawMessage("t", 0, offset, value) for offset, value in enumerate(raw)])
     return partition
 
