@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,12 @@ BUG_PREDICTIONS = 6_000
 BUG_KILLS = 6
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernels before the first start is timed."""
+    subprocess.run([sys.executable, "-m", "service.warm"], cwd=ROOT, check=True)
 
 
 @pytest.mark.xdist_group("kills")
