@@ -103,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose or options.command in ("serve", "demo") else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # Three lines a second while a broker is away; the worker's own warning says it once a try.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     from service.commands import run_command
     from service.config_errors import ConfigurationError
