@@ -153,28 +153,31 @@ def untouched_table(path: Path, rows: int = 4_000) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def test_a_table_that_nobody_prepared_is_inferred_and_replayed(tmp_path: Path) -> None:
+def test_a_table_that_nobody_prepared_is_inferred_and_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`init` on a raw CSV marks ids, dates and constants; `replay` with its unedited result opens no episode on a
     marked column and joins every label."""
     table, written = tmp_path / "orders.csv", tmp_path / "orders.toml"
     untouched_table(table)
-    made = run("init", table, "--label", "returned", "-o", written, folder=tmp_path)
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == ""
+    assert exit_code("init", table, "--label", "returned", "-o", written) == 0
+    made = capsys.readouterr()
+    assert made.out == ""
     config = parse(tomllib.loads(written.read_text()))
     features = config.monitors["orders"].features
     marked = {name for name, feature in features.items() if not feature.watch}
     assert {"order_id", "day", "country_code"} <= marked | ({"order_id", "day"} - set(features)), marked
     assert {"amount", "weight", "channel"} <= set(features) - marked
     for name in marked:
-        assert f"orders.{name}: not watched" in made.stderr
+        assert f"orders.{name}: not watched" in made.err
     done = run("replay", table, "--label", "returned", "--config", written, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     monitor = json.loads(done.stdout)["monitors"]["orders"]
     assert (monitor["predictions"], monitor["labels"], monitor["joined"]) == (4_000, 4_000, 4_000)
     signals = {record["signal"] for record in monitor["drifts"]}
     assert not signals & {f"feature:{name}" for name in marked}
-    assert run("init", table, "-o", written, folder=tmp_path).returncode == 2
+    assert exit_code("init", table, "-o", written) == 2
+    assert "--force" in capsys.readouterr().err
 
 
 def test_replay_prints_exactly_one_object(
