@@ -174,8 +174,10 @@ def serve_demo(data_dir: Path, host: str, port: int, *, speed: float, limit: int
 
 def send_to_kafka(servers: str, topic: str, limit: int | None, speed: float) -> int:
     """Produce the stream to a Kafka topic at `speed` events a second."""
+    from stream.kafka_client import ensure_topics
     from stream.kafka_transport import KafkaTransport
 
+    ensure_topics(servers, {topic: 1})
     transport = KafkaTransport(servers, topic, group="anchorwatch-demo-producer")
     events = flights.stream(limit=limit)
     transport.start()
