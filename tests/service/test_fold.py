@@ -1,4 +1,4 @@
-"""The fold's behaviour: each prediction is judged once, as made then; labels in any order; nothing takes others down."""
+"""The fold: each prediction is judged once, as made then; labels in any order; nothing takes others down."""
 
 from __future__ import annotations
 
