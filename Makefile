@@ -30,11 +30,11 @@ serve: $(VENV)/.runtime ## serve your own configuration (CONFIG=anchorwatch.toml
 
 .PHONY: test
 test: $(VENV)/.dev ## run every test, on two workers (WORKERS=n, ARGS="-k name")
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## run the tests that start no process and take no five seconds
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration and not kafka and not browser and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not integration and not kafka and not browser and not slow" $(ARGS)
 
 CHECKS := "ruff check ." "ruff format --check ." "mypy" "lint-imports --cache-dir .cache/import-linter" \
 	"python -m tools.check_sizes" "python -m tools.check_exports"

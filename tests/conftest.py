@@ -1,4 +1,4 @@
-"""What holds for every test: where a missing program is a failure, and which tests share a worker.
+"""What holds for every test: where a missing program is a failure.
 
 With `ANCHORWATCH_NO_SKIP=1` (CI) a skipped test fails, so that a forgotten install step cannot hide behind green.
 """
@@ -12,14 +12,6 @@ from typing import Any
 import pytest
 
 __all__: list[str] = []
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, unless they name a group of their own (such as the Kafka broker's)."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.hookimpl(wrapper=True)

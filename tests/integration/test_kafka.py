@@ -26,7 +26,6 @@ __all__: list[str] = []
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.integration,
-    pytest.mark.xdist_group("kafka"),
     # kafka-python leaves sockets of refused connections to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]

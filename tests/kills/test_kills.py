@@ -25,7 +25,6 @@ def compiled() -> None:
     subprocess.run([sys.executable, "-m", "service.warm"], cwd=ROOT, check=True)
 
 
-@pytest.mark.xdist_group("kills")
 @pytest.mark.timeout(1200)
 def test_fifty_kills_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """50 random SIGKILLs over more than 100,000 events: no event lost, none counted twice, state and outbox as
@@ -78,7 +77,6 @@ PLANTED = {
 }
 
 
-@pytest.mark.xdist_group("kills")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", PLANTED)
 def test_planted_bugs_are_caught(bug: str, tmp_path: Path) -> None:
