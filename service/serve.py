@@ -88,7 +88,7 @@ def open_transport(
 ) -> tuple[Transport, Callable[[], None]]:
     """The transport that the configuration names, and what closes the log under it."""
     if config.transport.kind == "kafka":
-        from stream.kafka_client import SECURITY_KEYS, ensure_topics
+        from stream.kafka_client import SECURITY_KEYS
         from stream.kafka_transport import KafkaTransport
 
         kafka = config.transport.kafka
@@ -96,9 +96,13 @@ def open_transport(
         wanted = {name: getattr(kafka, named.get(name, name), None) for name in SECURITY_KEYS}
         given = {name: value for name, value in wanted.items() if value is not None}
         outputs = (kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.dead_letter_topic)
-        ensure_topics(kafka.bootstrap_servers, dict.fromkeys(outputs, 1), security=given, timeout_s=timeout_s)
         transport = KafkaTransport(
-            kafka.bootstrap_servers, kafka.topic, group=kafka.group, security=given, timeout_s=timeout_s
+            kafka.bootstrap_servers,
+            kafka.topic,
+            group=kafka.group,
+            security=given,
+            create=dict.fromkeys(outputs, 1),
+            timeout_s=timeout_s,
         )
         return transport, lambda: None
     from stream.embedded_log import EmbeddedLog
@@ -170,8 +174,17 @@ def run_service(
         worker.stop.set()
         threads[0].join(_DRAIN_S)
         close()
-    log.info("stopped; everything folded is committed" if worker.fatal is None else "stopped by an error")
+    log.info("stopped; %s", _last_word(worker))
     return 0 if worker.fatal is None and server.started else 1
+
+
+def _last_word(worker: Worker) -> str:
+    if worker.fatal is not None:
+        return "an error ended the worker, see above"
+    owed = sum(owned.fold_state.uncommitted or owned.pending_commit is not None for owned in worker.owned.values())
+    if owed:
+        return "the store was away: what is not committed is folded again at the next start"
+    return "everything folded is committed"
 
 
 def _work(service: Service) -> None:

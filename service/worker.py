@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from service.config import Config, parse_duration_ms
 from service.fold_state import configuration_version
 from service.outputs import messages_of, outbox_rows
@@ -33,6 +35,8 @@ _POLL_S = 0.1
 _POLL_MESSAGES = 2_000
 _RETRY_S = 1.0
 _OUTBOX_BATCH = 500
+_DRIFTS_SHOWN = 1_000
+_RECALLED = 5_000
 _GONE_MS = 12 * 3_600_000
 _ALL_DUE_MS = 1 << 62
 _LOOK_S = 5.0
@@ -70,6 +74,7 @@ class Worker:
         self.fatal: BaseException | None = None
         self._clock_s = clock_s
         self._interval_s = parse_duration_ms(config.commit.interval) / 1000
+        self._started = False
         self._generation = -1
         self._parked: set[int] = set()
         self._ticker = Ticker()
@@ -89,11 +94,11 @@ class Worker:
         """Work until `stop`; an error that cannot be mended by waiting ends the run and stands in `fatal`."""
         try:
             self.store = self._open_store()
-            self.transport.start()
             self.publish_view()
             while not self.stop.is_set():
-                self._patiently(self._turn)
-            self._patiently(self._drain)
+                self._patiently(self._turn if self._started else self._start)
+            if self._started:
+                self._patiently(self._drain)
         except BaseException as error:  # the thread's last word: `serve` exits non-zero with it
             self.fatal = error
             self.problems["worker"] = f"{type(error).__name__}: {error}"
@@ -102,6 +107,10 @@ class Worker:
             self.transport.close()
             if hasattr(self, "store"):
                 self.store.close()
+
+    def _start(self) -> None:
+        self.transport.start()
+        self._started = True
 
     def _patiently(self, step: Callable[[], None]) -> None:
         try:
@@ -174,11 +183,20 @@ class Worker:
             self.owned[partition] = claimed
             self._progress.claimed(self.owned)
             sought.add(partition)
+            self._recall(partition)
             log.info("partition %d: owned from offset %d", partition, claimed.fold_state.position)
             self.refresh.set()
         if assigned:
             self.problems["partitions"] = "ok"
         return sought
+
+    def _recall(self, partition: int) -> None:
+        """Put the newest drift records of earlier runs back into the view; the store keeps them in the outbox."""
+        rows = self.store.outbox_done(self.config.pipeline.name, partition, _RECALLED)
+        known = {record["id"] for record in self.drifts}
+        records = [msgspec.json.decode(row.row.body) for row in rows if row.row.kind == "drift"]
+        self.drifts += [record for record in records if record["id"] not in known]
+        del self.drifts[_DRIFTS_SHOWN:]
 
     def _uncommitted(self) -> int:
         return sum(owned.fold_state.uncommitted for owned in self.owned.values())
@@ -213,7 +231,7 @@ class Worker:
         for output in commit.outputs:
             if output.kind == "drift":
                 self.drifts.insert(0, output.body)
-        del self.drifts[1_000:]
+        del self.drifts[_DRIFTS_SHOWN:]
         for reject in commit.rejects:
             self.rejects.insert(0, {
                 "topic": reject.topic, "partition": reject.partition, "offset": reject.offset,

@@ -18,7 +18,7 @@ from typing import Any
 
 from stream.errors import BrokerUnavailableError, PositionLostError
 from stream.events import RawMessage
-from stream.kafka_client import connection_settings, require_fast_crc, translated
+from stream.kafka_client import connection_settings, ensure_topics, require_fast_crc, translated
 from stream.transport import Headers, Outgoing, partition_for
 
 with warnings.catch_warnings():
@@ -41,9 +41,10 @@ class KafkaTransport:
     Parameters
     ----------
     bootstrap_servers : "host:port", several separated by commas
-    topic : the input topic; it has to exist
+    topic : the input topic; it has to exist when the transport starts, or stand in `create`
     group : the consumer group; instances that share it share the partitions, range assignment
     security : settings of kafka-python for TLS and SASL, by its own names (see SECURITY_KEYS)
+    create : topics that `start` makes where they are missing, with their numbers of partitions
     timeout_s : how long a call other than `poll` tries before the broker counts as unavailable (at least 1)
     session_timeout_s : without a heartbeat for this long the group takes the partitions away
     max_poll_interval_s : without a `poll` for this long this instance gives them up by itself
@@ -56,6 +57,7 @@ class KafkaTransport:
         *,
         group: str,
         security: Mapping[str, Any] | None = None,
+        create: Mapping[str, int] | None = None,
         timeout_s: float = 15.0,
         session_timeout_s: float = 45.0,
         max_poll_interval_s: float = 300.0,
@@ -68,6 +70,8 @@ class KafkaTransport:
         self._timeout_s = timeout_s
         self._session_ms, self._interval_ms = int(session_timeout_s * 1000), int(max_poll_interval_s * 1000)
         self._connection = connection_settings(bootstrap_servers, security, timeout_s)
+        self._create = dict(create or {})
+        self._cluster = (bootstrap_servers, security)
         self._consumer: Any = None
         self._producer: Any = None
         self._membership = _Membership(topic)
@@ -75,6 +79,9 @@ class KafkaTransport:
 
     def start(self) -> None:
         """Connect and subscribe; raises `BrokerUnavailableError` where the broker or the topic is missing."""
+        if self._create:
+            servers, security = self._cluster
+            ensure_topics(servers, self._create, security=security, timeout_s=self._timeout_s)
         with translated("connect"):
             self._producer = KafkaProducer(**self._connection, **self._producer_settings())
             self.partitions()

@@ -275,3 +275,23 @@ def test_a_rebalance_that_changes_nothing_does_not_stop_the_worker(moving: Rig, 
     assert moving.transport.generation() >= 2
     assert len(moving.stores[0].polls_at_claim) == 1
     check(moving, expected)
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for(
+    rig: Rig, expected: Replayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker tries to connect until it can, says so meanwhile, and then works as ever."""
+    refusals = iter([True, True, True])
+    begin = rig.transport.start
+
+    def start() -> None:
+        if next(refusals, False):
+            raise BrokerUnavailableError("nobody answers")
+        begin()
+
+    monkeypatch.setattr(rig.transport, "start", start)
+    rig.start()
+    wait_for(lambda: rig.worker.problems["broker"] == "nobody answers", "the problem to be named")
+    wait_for(rig._done, "everything committed and published")
+    rig.close()
+    check(rig, expected)
