@@ -93,6 +93,7 @@ def _check_features(key: str, features: dict[str, FeatureConfig]) -> None:
 
 
 def _check_detectors(key: str, detectors: DetectorsConfig) -> None:
+    _check_shared(key, detectors)
     share(f"{key}.adwin.delta", detectors.adwin.delta)
     at_least(f"{key}.adwin.clock", detectors.adwin.clock, 1)
     part = detectors.page_hinkley
@@ -105,6 +106,16 @@ def _check_detectors(key: str, detectors: DetectorsConfig) -> None:
     for name in ("window", "reference"):
         value = getattr(detectors.energy, name)
         at_least(f"{key}.energy.{name}", 1 if value is None else value, 1)
+
+
+def _check_shared(key: str, detectors: DetectorsConfig) -> None:
+    ks, cvm = detectors.ks, detectors.cvm
+    for part in ("alpha", "min_effect", "test_every"):
+        if ks.enabled and cvm.enabled and getattr(ks, part) != getattr(cvm, part):
+            raise ConfigurationError(
+                f"{key}.cvm.{part} = {getattr(cvm, part)} differs from {key}.ks.{part} = {getattr(ks, part)}: "
+                "one structure runs both tests; write the same, or turn one of them off (enabled = false)"
+            )
 
 
 def _duration(key: str, value: str) -> None:

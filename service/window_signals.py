@@ -61,12 +61,14 @@ class RankSignals:
 
     @property
     def _parameters(self) -> dict[str, Any]:
-        ks, cvm = self.config.ks, self.config.cvm
+        # One structure keeps both statistics, so both tests share their settings; the configuration is held to that.
+        tests = tuple(name for name in _RANK_DETECTORS if getattr(self.config, name).enabled)
+        shared = self.config.ks if self.config.ks.enabled else self.config.cvm
         return {
-            "tests": tuple(name for name in _RANK_DETECTORS if getattr(self.config, name).enabled),
-            "test_every": ks.test_every,
-            "alpha": min(ks.alpha, cvm.alpha),
-            "min_effect": ks.min_effect if self.min_effect is None else self.min_effect,
+            "tests": tests,
+            "test_every": shared.test_every,
+            "alpha": shared.alpha,
+            "min_effect": shared.min_effect if self.min_effect is None else self.min_effect,
         }
 
     def start(self, reference: NDArray[np.float64], index: NDArray[np.int64]) -> None:

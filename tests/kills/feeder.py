@@ -1,7 +1,8 @@
 """A process that feeds the service over HTTP and keeps the ledger: what was acknowledged, once and for all.
 
-`python -m tests.kills.feeder PORT LEDGER PREDICTIONS BLOCK PAUSE`: each block is sent again until it is acknowledged,
-and PAUSE seconds after it comes the next, so that the stream lasts for all kills.
+`python -m tests.kills.feeder PORT LEDGER PREDICTIONS BLOCK GATE`: each block is sent again until it is acknowledged, a
+little later comes the next, and no more events are sent than the number in the file GATE allows, so that the stream
+lasts for all kills.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from pathlib import Path
 
 from tests.kills.stream import events
+
+PAUSE_S = 0.2
 
 
 def send(port: int, body: bytes) -> bool:
@@ -30,9 +33,10 @@ def send(port: int, body: bytes) -> bool:
         connection.close()
 
 
-def main(port: int, ledger: Path, predictions: int, block_n: int, pause_s: float) -> None:
+def main(port: int, ledger: Path, predictions: int, block_n: int, gate: Path) -> None:
     """Feed the whole stream."""
     stream = events(predictions)
+    sent = 0
     with ledger.open("ab") as book:
         while block := list(itertools.islice(stream, block_n)):
             body = b"\n".join(block) + b"\n"
@@ -40,8 +44,11 @@ def main(port: int, ledger: Path, predictions: int, block_n: int, pause_s: float
                 time.sleep(0.02)
             book.write(body)
             book.flush()
-            time.sleep(pause_s)
+            sent += len(block)
+            time.sleep(PAUSE_S)
+            while sent >= int(gate.read_text()):
+                time.sleep(PAUSE_S)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))

@@ -55,13 +55,15 @@ class Harness:
     """One service that is killed again and again over one data folder."""
 
     def __init__(
-        self, folder: Path, predictions: int, *, source: Path = ROOT, block_n: int = 200, pause_s: float = 0.3
+        self, folder: Path, predictions: int, *, source: Path = ROOT, kills: int, block_n: int = 200
     ) -> None:
         self.folder, self.predictions, self.source, self.block_n = folder, predictions, source, block_n
         self.port, hook_port = free_port(), free_port()
         self.progress, self.ledger = folder / "progress", folder / "ledger.ndjson"
         self.received = folder / "received.txt"
         self.progress.write_bytes(b"\0" * PROGRESS_BYTES)
+        self.gate, self._per_life, self._allowed = folder / "gate", 2 * predictions // kills, 0
+        self.gate.write_text("0")
         self.ledger.touch()
         self.received.touch()
         self.configuration = folder / "anchorwatch.toml"
@@ -78,7 +80,7 @@ class Harness:
                 str(self.ledger),
                 str(predictions),
                 str(block_n),
-                str(pause_s),
+                str(self.gate),
                 source=ROOT,
             ),
         ]
@@ -96,11 +98,18 @@ class Harness:
             return subprocess.Popen([sys.executable, *arguments], cwd=source, env=environment, stderr=log, stdout=log)
 
     def start(self) -> None:
-        """Start the service on the data folder."""
+        """Start the service on the data folder, with its share of the stream to come."""
+        self._allowed += self._per_life
+        self._allow(self._allowed)
         self.service = self._python(
             "-m", "service.cli", "serve", "--config", str(self.configuration), "--data-dir", str(self.folder / "data"),
             "--port", str(self.port), source=self.source,
         )  # fmt: skip
+
+    def _allow(self, events: int) -> None:
+        fresh = self.gate.with_suffix(".new")
+        fresh.write_text(str(events))
+        fresh.replace(self.gate)
 
     def state(self) -> tuple[int, int, int, int]:
         """Folded, committed, unsent, commits, as the service last noted them."""
@@ -120,26 +129,25 @@ class Harness:
 
     def _wait_for(self, aim: str) -> None:
         deadline = time.monotonic() + START_S
-        commits = self._random.randint(1, 2)
+        least = self._random.randint(1, 400)  # anywhere in the fold, not always at its first batch
         idle_since = time.monotonic()
         while time.monotonic() < deadline:
             if self.service is not None and self.service.poll() is not None:
                 raise ServiceEndedError(f"the service ended by itself: {(self.folder / 'log.txt').read_text()[-3000:]}")
             folded, committed, unsent, done = self.state()
-            if done >= commits and (unsent > 0 if aim == "unsent" else folded > committed):
+            if done >= 1 and (unsent > 0 if aim == "unsent" else folded - committed >= least):
                 break
-            if folded > committed or self.feeder.poll() is None:
+            if folded > committed or done < 1:
                 idle_since = time.monotonic()
             if time.monotonic() - idle_since > IDLE_S:
                 return
             time.sleep(0 if aim == "unsent" else 0.001)
-        if aim == "uncommitted":
-            time.sleep(self._random.random() * 0.01)  # anywhere in the fold, not always at its first batch
         if aim == "anywhere":
             time.sleep(self._random.random() * 2.0)  # longer than a commit interval: in the midst of commits too
 
     def finish(self) -> dict[str, Any]:
         """Let the feed end, wait until all is folded, committed and sent; stop by SIGTERM; returns the view."""
+        self._allow(1 << 40)
         self.feeder.wait(FEED_S)
         deadline = time.monotonic() + FEED_S
         view: dict[str, Any] = {}

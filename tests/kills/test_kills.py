@@ -29,7 +29,7 @@ def compiled() -> None:
 def test_fifty_kills_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """50 random SIGKILLs over more than 100,000 events: no event lost, none counted twice, state and outbox as
     without kills; at least 40 kills land with folded, uncommitted events and 5 with unsent outbox rows."""
-    harness = Harness(tmp_path, PREDICTIONS)
+    harness = Harness(tmp_path, PREDICTIONS, kills=KILLS)
     try:
         for number in range(KILLS):
             harness.start()
@@ -90,7 +90,7 @@ def test_planted_bugs_are_caught(bug: str, tmp_path: Path) -> None:
     (source / name).write_text(text.replace(before, after))
     folder = tmp_path / "run"
     folder.mkdir()
-    harness = Harness(folder, BUG_PREDICTIONS, source=source)
+    harness = Harness(folder, BUG_PREDICTIONS, source=source, kills=BUG_KILLS)
     try:
         for _ in range(BUG_KILLS):
             harness.start()

@@ -133,7 +133,7 @@ class FakePort:
     """A `ServicePort` whose parts a test may replace."""
 
     def __init__(self) -> None:
-        self.current: Any = _view()
+        self.current: Any = copy.deepcopy(_view())
         self.parts = {"store": "ok", "broker": "ok"}
         self.log = MemoryLog()
         self.asked: list[tuple[str, dict[str, Any]]] = []
