@@ -15,7 +15,8 @@ MISTAKES = {
     "a misspelt section": ("[comit]\nevents = 3", ["comit = a section", "did you mean 'commit'"]),
     "a misspelt key": ("[http]\nprt = 80", ["http.prt = 80", "did you mean 'port'"]),
     "two settings for one structure": (
-        "[monitors.Fraud.detectors.ks]\nalpha = 1e-4", ["monitors.Fraud.detectors.cvm.alpha = 1e-06", "0.0001", "enabled"],
+        "[monitors.Fraud.detectors.ks]\nalpha = 1e-4",
+        ["monitors.Fraud.detectors.cvm.alpha = 1e-06", "0.0001", "enabled"],
     ),
     "a misspelt key of a monitor": (
         "[monitors.Fraud.labels]\ntimout = '3d'", ["monitors.Fraud.labels.timout = '3d'", "did you mean 'timeout'"],
