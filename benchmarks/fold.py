@@ -93,7 +93,7 @@ def run(raw: list[RawMessage], test_every: int) -> tuple[float, dict[str, float]
         _timed(stages, "commit", owned.commit, store, outbox_rows, 0)
         seconds = time.process_time() - started
         store.close()
-    stages["rest"] = seconds - sum(stages.values())
+    stages["join, scores, answers, episodes"] = seconds - sum(stages.values())
     return seconds, stages
 
 

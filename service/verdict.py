@@ -39,7 +39,7 @@ def verdict(fold: MonitorFold, phase: str, detail: str) -> dict[str, Any]:
     """The first line of the page."""
     bad = [i for i in fold.episodes.incidents.values() if i.open and i.kind in _ANSWERS_NO and i.severity == "page"]
     if bad:
-        worst = min(bad, key=lambda incident: incident.first_event)
+        worst = min(bad, key=lambda incident: (incident.kind != "performance", incident.first_event))
         errors = [name for name in worst.signals if name.startswith("error:")] or worst.signals
         return {
             "answer": "no",
