@@ -50,7 +50,7 @@ class KafkaTransport:
     max_poll_interval_s : without a `poll` for this long this instance gives them up by itself
     """
 
-    def __init__(
+    def __init__(  # sizes: a client's settings, each with a default that serves
         self,
         bootstrap_servers: str,
         topic: str,
