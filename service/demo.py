@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from service import flights
 from service.config import Config, MonitorConfig, load
+from service.decay import Decay
 from service.demo_receiver import Receiver
 from service.replay import replay
 from service.serve import Service, build_service, run_service
@@ -66,7 +67,7 @@ def _run_service(config: Config, folder: Path, limit: int | None) -> tuple[dict[
     thread.start()
     started_s, started_cpu_s = time.perf_counter(), time.process_time()
     try:
-        _feed(service, flights.stream(limit=limit), limit)
+        decay = _feed(service, flights.stream(limit=limit), limit)
         _settle(service)
         seconds, cpu_seconds = time.perf_counter() - started_s, time.process_time() - started_cpu_s
     finally:
@@ -82,17 +83,21 @@ def _run_service(config: Config, folder: Path, limit: int | None) -> tuple[dict[
         name: monitor_summary(fold, [d for d in drifts if d["monitor"] == name], owned.hashes[name])
         for name, fold in owned.fold_state.folds.items()
     }
+    card["monitors"][flights.MONITOR]["producer_by_month"] = decay.months()
     return card, drifts
 
 
-def _feed(service: Service, events: Iterator[bytes], limit: int | None) -> None:
-    worker = service.worker
+def _feed(service: Service, events: Iterator[bytes], limit: int | None) -> Decay:
+    worker, decay = service.worker, Decay()
     with tqdm(total=limit or _YEAR_N, unit="ev", file=sys.stderr, disable=None, desc="flights") as bar:
         while block := list(itertools.islice(events, _BLOCK_N)):
             service.transport.append(flights.MONITOR, block)
             bar.update(len(block))
+            for message in block:
+                decay.see(message)
             while _lag(service) > _LAG_MAX and worker.fatal is None:
                 time.sleep(0.02)
+    return decay
 
 
 def _lag(service: Service) -> int:
