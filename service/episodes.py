@@ -96,7 +96,7 @@ class Incident(msgspec.Struct):
 class Episodes:
     """All episodes of one monitor. Bounded: closed episodes are forgotten once their cooldown has passed."""
 
-    def __init__(self, pipeline: str, monitor: str, *, cooldown: int, model_version: str = "") -> None:
+    def __init__(self, pipeline: str, monitor: str, *, cooldown: int) -> None:
         self._pipeline, self._monitor = pipeline, monitor
         self.cooldown = cooldown
         self.episodes: dict[str, Episode] = {}

@@ -112,6 +112,8 @@ def _counts(fold: MonitorFold) -> dict[str, int]:
     counts["pending"] = counts.pop("open")
     counts["early"] = len(fold.join.early)
     counts["unknown_features"] = fold.unknown_features
+    counts["filled_in"] = fold.signals.filled
+    counts["episodes_opened"] = fold.episodes.opened
     counts["held_times"] = fold.watermark.held
     return counts
 

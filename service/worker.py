@@ -84,7 +84,6 @@ class Worker:
         self.started_ms = int(clock_s() * 1000)
         self.commits = 0
         self.commit_seconds = 0.0
-        self.outbox: dict[str, int] = {}
         self.drifts: list[dict[str, Any]] = []
         self.rejects: list[dict[str, Any]] = []
         self.configuration = configuration_version(config)

@@ -55,7 +55,7 @@ class Harness:
     """One service that is killed again and again over one data folder."""
 
     def __init__(self, folder: Path, predictions: int, *, source: Path = ROOT, kills: int, block_n: int = 200) -> None:
-        self.folder, self.predictions, self.source, self.block_n = folder, predictions, source, block_n
+        self.folder, self.source = folder, source
         self.port, hook_port = free_port(), free_port()
         self.progress, self.ledger = folder / "progress", folder / "ledger.ndjson"
         self.received = folder / "received.txt"

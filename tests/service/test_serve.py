@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,11 @@ def test_predict_answers_once_there_is_a_champion(run: dict[str, Any]) -> None:
     assert run["last"]["model_version"] == recorded["model_version"]
 
 
-def test_the_page_is_there_within_five_seconds(run: dict[str, Any]) -> None:
+def test_the_page_is_there_within_five_seconds(
+    run: dict[str, Any], record_property: Callable[[str, object], None]
+) -> None:
     """With compiled kernels cached the page answers within 5 s of the start; the best of up to three starts counts."""
+    record_property("first page, seconds", round(min(run["starts"]), 2))
     overloaded = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
     assert min(run["starts"]) <= (3 * PAGE_S if overloaded else PAGE_S), run["starts"]
 
