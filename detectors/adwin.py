@@ -7,7 +7,7 @@ logarithm of its width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from detectors.base import (
     BlockResult,
     Bounds,
     Direction,
+    Domain,
     Floats,
     Ints,
     State,
@@ -69,6 +70,8 @@ class AdwinBank:
     ----------
     Bifet, Gavaldà (2007), Learning from time-changing data with adaptive windowing, doi:10.1137/1.9781611972771.42
     """
+
+    takes: ClassVar[frozenset[Domain]] = frozenset({"bits", "unit", "real"})
 
     def __init__(  # sizes: the names are those of river and MOA, whose users look for them
         self,

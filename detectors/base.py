@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ __all__ = [
     "BlockResult",
     "Bounds",
     "Direction",
+    "Domain",
     "Floats",
     "Ints",
     "State",
@@ -38,6 +39,9 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 State: TypeAlias = dict[str, Any]
 Direction = Literal["both", "up", "down"]
+# What a signal's values are: 0 or 1; within [0, 1]; any number; a category's number; a row of all features; a row of
+# all features with its label last.
+Domain = Literal["bits", "unit", "real", "codes", "rows", "labelled"]
 Bounds: TypeAlias = tuple[Any, Any] | None
 
 DRIFT, WARNING, CLEARED = 2, 1, -2
@@ -83,6 +87,8 @@ class BlockResult:
 
 class Bank(Protocol):
     """The contract of every bank, held by the conformance suite over `detectors.registry`."""
+
+    takes: ClassVar[frozenset[Domain]]
 
     def update_many(self, values: Floats, index: Ints) -> Any:
         """Fold rows [n, F] whose positions are `index` [n]; the input is not changed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,6 +17,7 @@ from detectors.base import (
     CLEARED,
     DRIFT,
     BlockResult,
+    Domain,
     Floats,
     Ints,
     State,
@@ -92,6 +93,8 @@ class EnergyBank:
     >>> [(alarm.row, alarm.status) for alarm in result.alarms]
     [(49, 2)]
     """
+
+    takes: ClassVar[frozenset[Domain]] = frozenset({"rows"})
 
     def __init__(  # sizes: the parameters of the statistic, of its threshold and of its arithmetic
         self,

@@ -6,7 +6,7 @@ It signals a change once and starts anew with the value after the alarm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -18,6 +18,7 @@ from detectors.base import (
     BlockResult,
     Bounds,
     Direction,
+    Domain,
     Floats,
     Ints,
     State,
@@ -84,6 +85,8 @@ class PageHinkleyBank:
     ----------
     Page (1954), Continuous inspection schemes, doi:10.1093/biomet/41.1-2.100
     """
+
+    takes: ClassVar[frozenset[Domain]] = frozenset({"bits", "unit", "real"})
 
     def __init__(  # sizes: the names are those of river and MOA, whose users look for them
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from detectors.base import (
     DRIFT,
     Alarm,
     BlockResult,
+    Domain,
     Floats,
     Ints,
     State,
@@ -88,6 +89,8 @@ class RankBank:
     ----------
     Anderson (1962), On the distribution of the two-sample Cramér-von Mises criterion, doi:10.1214/aoms/1177704477
     """
+
+    takes: ClassVar[frozenset[Domain]] = frozenset({"unit", "real"})
 
     def __init__(  # sizes: all are parts of one alarm rule, each with a default
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import numpy as np
 
 from detectors.adwin import AdwinBank
@@ -11,27 +14,43 @@ from detectors.page_hinkley import PageHinkleyBank
 from detectors.rank_tests import RankBank
 from detectors.trailing import TrailingRankBank
 
-__all__ = ["BANKS", "warm"]
+__all__ = ["BANKS", "REGISTRY", "Entry", "warm"]
 
-BANKS: dict[str, type[Bank]] = {
-    "adwin": AdwinBank,
-    "energy": EnergyBank,
-    "page_hinkley": PageHinkleyBank,
-    "rank_tests": RankBank,
-    "trailing": TrailingRankBank,
+# Values that every detector can fold: small whole numbers, zeros and ones among them.
+_SAMPLE = np.arange(32.0).reshape(32, 1) % 7
+_ROWS = np.column_stack([_SAMPLE, _SAMPLE[::-1], _SAMPLE % 2])
+
+
+class Entry(NamedTuple):
+    """A bank, and a small one of its kind that folds `columns` columns; its kernels are those of all of its kind."""
+
+    bank: type[Bank]
+    sample: Callable[[], Bank]
+    columns: int = 1
+
+
+REGISTRY: dict[str, Entry] = {
+    "adwin": Entry(AdwinBank, lambda: AdwinBank(1, clock=1)),
+    "energy": Entry(EnergyBank, lambda: EnergyBank(_SAMPLE, 8)),
+    "page_hinkley": Entry(PageHinkleyBank, lambda: PageHinkleyBank(1)),
+    "rank_tests": Entry(RankBank, lambda: RankBank([_SAMPLE[:, 0]], 8)),
+    "trailing": Entry(TrailingRankBank, lambda: TrailingRankBank(1, reference_n=8, gap_n=0, window_n=8, step_n=8)),
 }
+BANKS: dict[str, type[Bank]] = {name: entry.bank for name, entry in REGISTRY.items()}
 
 
-def warm() -> None:
-    """Compile, or load from numba's cache, every kernel that a stream or a restart needs."""
-    values, index = np.arange(32.0).reshape(32, 1) % 7, np.arange(32)
-    banks: list[Bank] = [
-        AdwinBank(1, clock=1),
-        EnergyBank(values, 8),
-        PageHinkleyBank(1),
-        RankBank([values[:, 0]], 8),
-        TrailingRankBank(1, reference_n=8, gap_n=0, window_n=8, step_n=8),
-    ]
-    for bank in banks:
-        bank.update_many(values, index)
+def warm(names: Iterable[str] | None = None, say: Callable[[str], None] | None = None) -> None:
+    """Compile, or load from numba's cache, every kernel that a stream or a restart needs.
+
+    Parameters
+    ----------
+    names : keys of `REGISTRY`; None: all
+    say : called with each name before its kernels are compiled
+    """
+    for name in REGISTRY if names is None else names:
+        if say is not None:
+            say(name)
+        entry = REGISTRY[name]
+        bank = entry.sample()
+        bank.update_many(_ROWS[:, -entry.columns :] if entry.columns > 1 else _SAMPLE, np.arange(32))
         type(bank).from_state(bank.state())

@@ -6,13 +6,13 @@ For signals with seasons or slow trends, where the first values are no fair refe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from detectors._rank_layout import empty_ring, empty_tree
 from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
-from detectors.base import Floats, Ints, State, checked_block, require, restored
+from detectors.base import Domain, Floats, Ints, State, checked_block, require, restored
 from detectors.rank_tests import (
     RING_STATE,
     RankResult,
@@ -43,6 +43,8 @@ class TrailingRankBank:
     open alarm outlives a renewal and clears by the usual rule: a drift that lasts becomes the reference in time, and
     its alarm then clears. Cost: as for `RankBank`, and a sort of the reference per renewal.
     """
+
+    takes: ClassVar[frozenset[Domain]] = frozenset({"unit", "real"})
 
     def __init__(  # sizes: the plan of the reference and the alarm rule, each with its own name
         self,

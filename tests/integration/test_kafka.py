@@ -247,7 +247,7 @@ def test_a_broker_that_is_away_is_named(rig: KafkaRig, broker: KafkaBroker) -> N
             transport.end_offset(0)
         with pytest.raises(BrokerUnavailableError):
             late.start()
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         assert transport.poll(0.2, 10) == []
     finally:
         broker.start()

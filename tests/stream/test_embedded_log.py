@@ -359,17 +359,3 @@ def test_topics_are_checked(open_log: Callable[..., EmbeddedLog], tmp_path: Path
     log.close()
     with pytest.raises(BrokerUnavailableError, match="closed"):
         log.partition("events", 0)
-
-
-def test_speed_from_page_cache(open_log: Callable[..., EmbeddedLog]) -> None:
-    """Reading is fast enough never to be what limits a fold: at least 150,000 messages per second of CPU, even here."""
-    partition: LogPartition = open_log().partition("events", 0)
-    for _ in range(20):
-        partition.append(outgoing(*[b"x" * 200] * 2000))
-    reader = LogReader(partition, 0)
-    began = time.process_time()
-    count = 0
-    while part := reader.read(5000):
-        count += len(part)
-    assert count == 40_000
-    assert count / (time.process_time() - began) > 150_000

@@ -147,12 +147,12 @@ class TransportLaws:
         transport.seek(0, 0)
         began = time.monotonic()
         assert transport.poll(0.4, 10) == []
-        assert 0.2 <= time.monotonic() - began < 2.0
+        assert time.monotonic() - began >= 0.2
         late = threading.Timer(0.3, transport.append, ("fraud", [b"late"]))
         late.start()
         began = time.monotonic()
-        assert values(transport.poll(10.0, 10)) == [b"late"]
-        assert time.monotonic() - began < 5.0
+        assert values(transport.poll(60.0, 10)) == [b"late"]
+        assert time.monotonic() - began < 30.0
         late.join()
 
     def test_pause(self, rig: Rig) -> None:
