@@ -10,8 +10,12 @@ import numpy as np
 from detectors.adwin import AdwinBank
 from detectors.base import Bank
 from detectors.energy import EnergyBank
+from detectors.hddm_a import HddmABank
+from detectors.hddm_w import HddmWBank
+from detectors.kswin import KswinBank
 from detectors.page_hinkley import PageHinkleyBank
 from detectors.rank_tests import RankBank
+from detectors.stepd import StepdBank
 from detectors.trailing import TrailingRankBank
 
 __all__ = ["BANKS", "REGISTRY", "Entry", "warm"]
@@ -32,8 +36,12 @@ class Entry(NamedTuple):
 REGISTRY: dict[str, Entry] = {
     "adwin": Entry(AdwinBank, lambda: AdwinBank(1, clock=1)),
     "energy": Entry(EnergyBank, lambda: EnergyBank(_SAMPLE, 8)),
+    "hddm_a": Entry(HddmABank, lambda: HddmABank(1)),
+    "hddm_w": Entry(HddmWBank, lambda: HddmWBank(1)),
+    "kswin": Entry(KswinBank, lambda: KswinBank(1, window_size=8, stat_size=4)),
     "page_hinkley": Entry(PageHinkleyBank, lambda: PageHinkleyBank(1)),
     "rank_tests": Entry(RankBank, lambda: RankBank([_SAMPLE[:, 0]], 8)),
+    "stepd": Entry(StepdBank, lambda: StepdBank(1)),
     "trailing": Entry(TrailingRankBank, lambda: TrailingRankBank(1, reference_n=8, gap_n=0, window_n=8, step_n=8)),
 }
 BANKS: dict[str, type[Bank]] = {name: entry.bank for name, entry in REGISTRY.items()}

@@ -10,7 +10,7 @@ import pytest
 
 from detectors.base import CLEARED, DRIFT, Floats
 from detectors.registry import BANKS, warm
-from tests.detectors import cases_backbone
+from tests.detectors import cases_backbone, cases_hoeffding
 from tests.detectors.cases import (
     COLUMNS,
     REFERENCE_N,
@@ -30,6 +30,7 @@ __all__: list[str] = []
 
 CASES: dict[str, Case] = {
     **cases_backbone.CASES,
+    **cases_hoeffding.CASES,
 }
 CHANGE = 1200
 BAD = (float("nan"), 1e16, -1e16, 1e308, -1e308)
