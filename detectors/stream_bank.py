@@ -6,7 +6,7 @@ A detector's own module holds its parameters, its arrays and its kernel; everyth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,6 @@ from detectors.base import (
 )
 
 __all__ = ["StreamBank", "StreamDetector"]
-
-_CASTS = {"int": int, "float": float}
 
 
 class StreamBank:
@@ -94,8 +92,8 @@ class StreamBank:
         ValueError
             where an array is missing or has another shape.
         """
-        kinds = cls.rule_type.__annotations__
-        rule = cls.rule_type(**{name: _CASTS[str(kinds[name])](state[name]) for name in cls.rule_type._fields})
+        kinds = get_type_hints(cls.rule_type)
+        rule = cls.rule_type(**{name: kinds[name](state[name]) for name in cls.rule_type._fields})
         bank = cls.__new__(cls)
         StreamBank.__init__(bank, int(state["n_signals"]), rule)
         restored(state, bank._arrays())  # noqa: SLF001 - a bank of this very class
