@@ -5,42 +5,23 @@ It signals a change once and starts anew with the value after the alarm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from detectors.base import (
-    DRIFT,
-    LARGEST,
-    WARNING,
-    BlockResult,
-    Bounds,
-    Direction,
-    Domain,
-    Floats,
-    Ints,
-    State,
-    alarms_from,
-    bound_arrays,
-    checked_block,
-    direction_name,
-    direction_sign,
-    require,
-    restored,
-)
+from detectors.base import DRIFT, LARGEST, WARNING, Bounds, Direction, Domain, Floats, Ints, direction_sign, require
+from detectors.stream_bank import StreamBank, StreamDetector
 
 __all__ = ["PageHinkley", "PageHinkleyBank"]
 
-_MEAN, _UP, _DOWN, _LEAST, _MOST, _STATISTIC, _M2 = range(7)
-_N, _AT_LEAST, _AT_MOST, _LOW_UP, _LOW_DOWN, _FIRST, _WARNED, _PENDING = range(8)
+_STATISTIC, _WARNED = 5, 6  # their columns in `_Sums`
 # The climb that ends in an alarm may begin while the statistic stands this high by chance.
 _BEGUN = 0.5
 
 
 class _Sums(NamedTuple):
-    """Sums of F signals, by the names above: `real` [F, 7], `whole` [F, 8]."""
+    """Sums of F signals: `real` [F, 7] and `whole` [F, 8], in the order in which `_column` takes them."""
 
     real: Floats
     whole: Ints
@@ -56,7 +37,7 @@ class _Rule(NamedTuple):
     from_zero: int
 
 
-class PageHinkleyBank:
+class PageHinkleyBank(StreamBank):
     """Page-Hinkley on F signals, in both directions.
 
     Parameters
@@ -87,6 +68,7 @@ class PageHinkleyBank:
     """
 
     takes: ClassVar[frozenset[Domain]] = frozenset({"bits", "unit", "real"})
+    rule_type: ClassVar[Any] = _Rule
 
     def __init__(  # sizes: the names are those of river and MOA, whose users look for them
         self,
@@ -101,7 +83,6 @@ class PageHinkleyBank:
         bounds: Bounds = None,
         origin: Literal["extremum", "zero"] = "extremum",
     ) -> None:
-        require("n_signals", n_signals, "1 or more", holds=n_signals >= 1)
         require("min_instances", min_instances, "1 or more", holds=min_instances >= 1)
         require("delta", delta, "0 or more", holds=0 <= delta < np.inf)
         require("threshold", threshold, "a number above 0", holds=0 < threshold < np.inf)
@@ -109,54 +90,28 @@ class PageHinkleyBank:
         require("warning_ratio", warning_ratio, "a number above 0", holds=warning_ratio > 0)
         if origin not in ("extremum", "zero"):
             raise ValueError(f"origin = {origin!r}; give 'extremum' or 'zero'")
-        self.n_signals = n_signals
-        self._rule = _Rule(
+        rule = _Rule(
             min_instances, delta, threshold, alpha, direction_sign(direction), warning_ratio, int(origin == "zero")
         )
-        self._low, self._high = bound_arrays(bounds, n_signals)
-        self._sums = _Sums(np.zeros((n_signals, 7)), np.zeros((n_signals, 8), dtype=np.int64))
-        self._sums.real[:, _STATISTIC] = np.nan
+        super().__init__(n_signals, rule, bounds=bounds)
 
-    def update_many(self, values: Floats, index: Ints) -> BlockResult:
-        """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
-        block, positions = checked_block(values, index, self.n_signals)
-        statistic = np.empty_like(block)
-        whole, real = np.empty((block.size, 8), dtype=np.int64), np.empty((block.size, 3))
-        count = _fold(block, positions, self._sums, self._rule, self._low, self._high, statistic, whole, real)
-        threshold = np.where(np.isnan(statistic), np.nan, self._rule.threshold)
-        return BlockResult(alarms_from(whole[:count], real[:count]), statistic, threshold)
+    @staticmethod
+    def _empty(n_signals: int, rule: _Rule) -> _Sums:
+        sums = _Sums(np.zeros((n_signals, 7)), np.zeros((n_signals, 8), dtype=np.int64))
+        sums.real[:, _STATISTIC] = np.nan
+        return sums
+
+    def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
+        return int(
+            _fold(block, positions, self._signals, self._rule, self._low, self._high, statistic, threshold, *buffers)
+        )
 
     def warned(self, signal: int) -> bool:
         """Whether a signal's statistic stands in the warning zone."""
-        return bool(self._sums.whole[signal, _WARNED])
-
-    def _arrays(self) -> dict[str, Any]:
-        return {**self._sums._asdict(), "low": self._low, "high": self._high}
-
-    def state(self) -> State:
-        """Parameters and sums, copied."""
-        arrays = {name: array.copy() for name, array in self._arrays().items()}
-        return {"n_signals": self.n_signals, **self._rule._asdict(), **arrays}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> PageHinkleyBank:
-        """The bank that gave `state`."""
-        bank = cls(
-            int(state["n_signals"]), min_instances=int(state["min_instances"]), delta=float(state["delta"]),
-            threshold=float(state["threshold"]), alpha=float(state["alpha"]),
-            direction=direction_name(int(state["direction"])), warning_ratio=float(state["warning_ratio"]),
-            origin="zero" if state["from_zero"] else "extremum",
-        )  # fmt: skip
-        restored(state, bank._arrays())
-        return bank
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays held; constant."""
-        return sum(array.nbytes for array in self._arrays().values())
+        return bool(self._signals.whole[signal, _WARNED])
 
 
-class PageHinkley:
+class PageHinkley(StreamDetector):
     """Page-Hinkley on one signal, with river's interface; parameters as for `PageHinkleyBank`.
 
     Examples
@@ -168,99 +123,84 @@ class PageHinkley:
     """
 
     def __init__(self, **parameters: Any) -> None:
-        self.bank = PageHinkleyBank(1, **parameters)
-        self.drift_detected = False
-        self._newest = BlockResult([], np.full((1, 1), np.nan), np.full((1, 1), np.nan))
-        self._seen = 0
+        super().__init__(PageHinkleyBank(1, **parameters))
 
-    def update(self, x: float) -> PageHinkley:
-        """Take one value; NaN counts as missing."""
-        self._newest = self.bank.update_many(np.array([[x]]), np.array([self._seen]))
-        self._seen += 1
-        self.drift_detected = any(alarm.status == DRIFT for alarm in self._newest.alarms)
-        return self
 
-    @property
-    def warning_detected(self) -> bool:
-        """Whether the statistic stands in the warning zone."""
-        return self.bank.warned(0)
-
-    @property
-    def statistic(self) -> float:
-        """The larger distance of the two sums from their extremum; NaN before `min_instances`."""
-        return float(self._newest.statistic[0, 0])
-
-    @property
-    def threshold(self) -> float:
-        """What `statistic` is compared with."""
-        return float(self._newest.threshold[0, 0])
+# The kernels go signal by signal: its sums stay in registers over the block, and of what a value changes only the
+# statistic is stored. Every value meets the same operations in the same order wherever the block is cut, and the sums
+# cross a cut as the float64 that they are: so the bits do not depend on the cuts.
 
 
 @njit(cache=True, nogil=True)
-def _fold(values, index, sums, rule, low, high, statistic, whole, real):  # type: ignore[no-untyped-def]
+def _fold(values, index, sums, rule, low, high, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
     count = 0
-    for row in range(values.shape[0]):
-        for f in range(values.shape[1]):
-            x = min(max(values[row, f], low[f]), high[f])
-            status, sign = 0, 0
-            if not np.isnan(values[row, f]) and abs(x) <= LARGEST:
-                status, sign = _take(x, index[row], sums.real[f], sums.whole[f], rule)
-            if status:
-                _write(row, f, status, sign, x, sums, rule, whole[count], real[count])
-                count += 1
-            statistic[row, f] = sums.real[f, _STATISTIC]
+    for f in range(values.shape[1]):
+        count = _column(f, count, values, index, sums, rule, low[f], high[f], statistic, threshold, whole, real)
     return count
 
 
 @njit(cache=True, nogil=True)
-def _take(x, position, real, whole, rule):  # type: ignore[no-untyped-def]
-    """Take a value; returns the status of its alarm (0: none) and its direction."""
-    if whole[_PENDING] or whole[_N] == 0:
-        real[:], whole[:] = 0.0, 0
-        real[_LEAST], real[_MOST] = np.inf, -np.inf
-        whole[_FIRST] = position
-    whole[_N] += 1
-    before = x - real[_MEAN]
-    real[_MEAN] += before / whole[_N]
-    deviation = x - real[_MEAN]
-    real[_M2] += before * deviation
-    real[_UP] = rule.alpha * real[_UP] + deviation - rule.delta
-    real[_DOWN] = rule.alpha * real[_DOWN] + deviation + rule.delta
-    if real[_UP] < real[_LEAST]:
-        real[_LEAST], whole[_AT_LEAST] = real[_UP], position
-    if real[_DOWN] > real[_MOST]:
-        real[_MOST], whole[_AT_MOST] = real[_DOWN], position
-    up = real[_UP] - (0.0 if rule.from_zero else real[_LEAST])
-    down = (0.0 if rule.from_zero else real[_MOST]) - real[_DOWN]
-    if up <= _BEGUN * rule.threshold:
-        whole[_LOW_UP] = position
-    if down <= _BEGUN * rule.threshold:
-        whole[_LOW_DOWN] = position
-    if whole[_N] < rule.min_instances:
-        real[_STATISTIC] = np.nan
-        return 0, 0
-    sign = rule.direction or (1 if up >= down else -1)
-    real[_STATISTIC] = up if sign > 0 else down
-    return _judge(real, whole, rule), sign
+def _column(f, count, values, index, sums, rule, low, high, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
+    """Fold one signal; returns the number of alarms written so far."""
+    mean, up, down, least, most, shown, m2 = _reals(sums.real, f)
+    n, at_least, at_most, low_up, low_down, first, warned, pending = _wholes(sums.whole, f)
+    limit, begun, zone = rule.threshold, _BEGUN * rule.threshold, rule.warning_ratio * rule.threshold
+    for row in range(values.shape[0]):
+        x, position = min(max(values[row, f], low), high), index[row]
+        if np.isnan(values[row, f]) or abs(x) > LARGEST:
+            statistic[row, f], threshold[row, f] = shown, np.nan if np.isnan(shown) else limit
+            continue
+        if pending or n == 0:
+            mean, up, down, least, most, m2 = 0.0, 0.0, 0.0, np.inf, -np.inf, 0.0
+            n, first, warned, pending = 0, position, 0, 0
+        n += 1
+        before = x - mean
+        mean += before / n
+        deviation = x - mean
+        m2 += before * deviation
+        up = rule.alpha * up + deviation - rule.delta
+        down = rule.alpha * down + deviation + rule.delta
+        # Selections, not branches: an extremum comes at random.
+        at_least = position if up < least else at_least
+        least = min(least, up)
+        at_most = position if down > most else at_most
+        most = max(most, down)
+        climb = up - (0.0 if rule.from_zero else least)
+        fall = (0.0 if rule.from_zero else most) - down
+        low_up = position if climb <= begun else low_up
+        low_down = position if fall <= begun else low_down
+        rises = rule.direction > 0 or (rule.direction == 0 and climb >= fall)
+        shown = climb if rises else fall
+        shown = shown if n >= rule.min_instances else np.nan
+        statistic[row, f], threshold[row, f] = shown, np.nan if np.isnan(shown) else limit
+        pending = 1 if shown > limit else 0
+        fresh = shown > zone and not warned
+        warned = 1 if shown > zone and not pending else 0
+        if pending or fresh:
+            onset, latest = (at_least, low_up) if rises else (at_most, low_down)
+            whole[count, :5] = (row, f, DRIFT if pending else WARNING, 1 if rises else -1, onset)
+            _write(whole[count], real[count], shown, limit, x - mean, m2, n, first, latest)
+            count += 1
+    sums.real[f] = (mean, up, down, least, most, shown, m2)
+    sums.whole[f] = (n, at_least, at_most, low_up, low_down, first, warned, pending)
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _judge(real, whole, rule):  # type: ignore[no-untyped-def]
-    if real[_STATISTIC] > rule.threshold:
-        whole[_PENDING], whole[_WARNED] = 1, 0
-        return DRIFT
-    fresh = not whole[_WARNED]
-    whole[_WARNED] = 1 if real[_STATISTIC] > rule.warning_ratio * rule.threshold else 0
-    return WARNING if whole[_WARNED] and fresh else 0
+def _reals(real, f):  # type: ignore[no-untyped-def]
+    return real[f, 0], real[f, 1], real[f, 2], real[f, 3], real[f, 4], real[f, 5], real[f, 6]
 
 
 @njit(cache=True, nogil=True)
-def _write(row, f, status, sign, x, sums, rule, whole, real):  # type: ignore[no-untyped-def]
-    counts = sums.whole[f]
-    onset = counts[_AT_LEAST] if sign > 0 else counts[_AT_MOST]
-    latest = max(onset, counts[_LOW_UP] if sign > 0 else counts[_LOW_DOWN])
-    earliest = max(counts[_FIRST], 2 * onset - latest)
-    spread = np.sqrt(sums.real[f, _M2] / counts[_N])
-    effect = abs(x - sums.real[f, _MEAN]) / spread if spread > 0.0 else 0.0
-    whole[:] = (row, f, status, sign, onset, earliest, latest, counts[_N])
-    real[:] = (sums.real[f, _STATISTIC], rule.threshold, effect)
+def _wholes(whole, f):  # type: ignore[no-untyped-def]
+    return whole[f, 0], whole[f, 1], whole[f, 2], whole[f, 3], whole[f, 4], whole[f, 5], whole[f, 6], whole[f, 7]
+
+
+@njit(cache=True, nogil=True)
+def _write(whole, real, shown, limit, gap, m2, n, first, latest):  # type: ignore[no-untyped-def]
+    """What an alarm's row says besides its first five columns."""
+    onset = whole[4]
+    latest = max(onset, latest)
+    spread = np.sqrt(m2 / n)
+    whole[5:] = (max(first, 2 * onset - latest), latest, n)
+    real[:] = (shown, limit, abs(gap) / spread if spread > 0.0 else 0.0)
