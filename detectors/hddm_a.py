@@ -137,10 +137,8 @@ def _fold(values, index, signals, rule, statistic, threshold, whole, real):  # t
         for row in range(values.shape[0]):
             x, status, sign = values[row, f], 0, 0
             if 0.0 <= x <= 1.0:  # false for NaN
-                if counts[_N] == 0:
-                    counts[_FIRST] = index[row]
                 keep(ring, ring_at, counts[_N], x, index[row])
-                status, sign = _take(x, sums, counts, rule, logs)
+                status, sign = _take(x, index[row], sums, counts, rule, logs)
             statistic[f, row], threshold[f, row] = sums[_STATISTIC], sums[_THRESHOLD]
             if status:
                 _write(row, f, status, sign, ring, ring_at, sums, counts, whole[count], real[count])
@@ -158,11 +156,13 @@ def _restart(sums, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _take(x, sums, counts, rule, logs):  # type: ignore[no-untyped-def]
+def _take(x, position, sums, counts, rule, logs):  # type: ignore[no-untyped-def]
     """Take a value; returns the status of its alarm (0: none) and its direction."""
     cut_log, drift_log, warning_part = logs
     n = counts[_N] + 1
     counts[_N] = n
+    if n == 1:
+        counts[_FIRST] = position
     sums[_TOTAL] += x
     mean = sums[_TOTAL] / n
     slack = np.sqrt(cut_log / n)

@@ -73,8 +73,8 @@ class HddmWBank(StreamBank):
     An alarm comes once; the next value is the first of a new start.
 
     `both` is river's `two_sided_test`, `up` its default and MOA's. w starts at 1 as in the paper and in MOA; river has
-    k² + (1 - k)² there, a smaller bound, so that it alarms a value or two earlier at times. MOA's cut point
-    of a fall starts at the least positive number where ours starts at minus infinity.
+    k² + (1 - k)² there, a smaller bound, so that it alarms a few values earlier at times: with that weight put right
+    it alarms at the same rows. MOA's test for a fall has no cut point while m less its bound is 0 or below.
 
     Cost: O(1) a value, two square roots; a scan of 256 values at an alarm or warning. Memory: 4 kB a signal.
 
@@ -161,10 +161,8 @@ def _fold(values, index, signals, rule, statistic, threshold, whole, real):  # t
         for row in range(values.shape[0]):
             x, status, sign = values[row, f], 0, 0
             if 0.0 <= x <= 1.0:  # false for NaN
-                if counts[_N] == 0:
-                    counts[_FIRST] = index[row]
                 keep(ring, ring_at, counts[_N], x, index[row])
-                status, sign = _take(x, sums, sides, counts, cuts, rule, half_log, warning_part)
+                status, sign = _take(x, index[row], sums, sides, counts, cuts, rule, half_log, warning_part)
             statistic[f, row], threshold[f, row] = sums[_STATISTIC], sums[_THRESHOLD]
             if status:
                 onset, earliest, latest, _, _ = locate(ring, ring_at, counts[_N], counts[_FIRST], sign)
@@ -187,12 +185,12 @@ def _restart(sums, sides, counts, cuts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _take(x, sums, sides, counts, cuts, rule, half_log, warning_part):  # type: ignore[no-untyped-def]
+def _take(x, position, sums, sides, counts, cuts, rule, half_log, warning_part):  # type: ignore[no-untyped-def]
     """Take a value; returns the status of its alarm (0: none) and its direction."""
     n = counts[_N] + 1
     counts[_N] = n
     if n == 1:
-        sums[_MEAN], sums[_WEIGHT] = x, 1.0
+        sums[_MEAN], sums[_WEIGHT], counts[_FIRST] = x, 1.0, position
     else:
         sums[_MEAN], sums[_WEIGHT] = _blend(x, sums[_MEAN], sums[_WEIGHT], rule.lambda_)
     slack = np.sqrt(sums[_WEIGHT] * half_log)

@@ -126,7 +126,7 @@ class KSWIN(StreamDetector):
     --------
     >>> detector = KSWIN()
     >>> [i for i in range(400) if detector.update(37 * i % 100 + 60 * (i >= 200)).drift_detected]
-    [218]
+    [217]
     """
 
     def __init__(self, **parameters: Any) -> None:

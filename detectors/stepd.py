@@ -120,7 +120,7 @@ class STEPD(StreamDetector):
     --------
     >>> detector = STEPD()
     >>> [i for i in range(2000) if detector.update(float(i % 5 == 0 or i >= 1000)).drift_detected]
-    [1010]
+    [1009]
     """
 
     def __init__(self, **parameters: Any) -> None:
@@ -135,10 +135,8 @@ def _fold(values, index, signals, rule, statistic, threshold, whole, real):  # t
         for row in range(values.shape[0]):
             x, status, sign = values[row, f], 0, 0
             if 0.0 <= x <= 1.0:  # false for NaN
-                if counts[_N] == 0:
-                    counts[_FIRST] = index[row]
                 keep(ring, ring_at, counts[_N], x, index[row])
-                status, sign = _take(x, signals.window[f], sums, counts, rule)
+                status, sign = _take(x, index[row], signals.window[f], sums, counts, rule)
             statistic[f, row], threshold[f, row] = sums[_STATISTIC], sums[_THRESHOLD]
             if status:
                 onset, earliest, latest, _, _ = locate(ring, ring_at, counts[_N], counts[_FIRST], sign)
@@ -154,8 +152,10 @@ def _fold(values, index, signals, rule, statistic, threshold, whole, real):  # t
 
 
 @njit(cache=True, nogil=True)
-def _take(x, window, sums, counts, rule):  # type: ignore[no-untyped-def]
+def _take(x, position, window, sums, counts, rule):  # type: ignore[no-untyped-def]
     """Take a value; returns the status of its alarm (0: none) and its direction."""
+    if counts[_N] == 0:
+        counts[_FIRST] = position
     place = counts[_N] % rule.window_n
     if counts[_N] >= rule.window_n:
         sums[_OLD] += window[place]
