@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.base import Floats
+from detectors.context import ContextBank
 from detectors.e_detector import EDetectorBank
 from tests.detectors.cases import COLUMNS, Case
 
@@ -21,5 +22,13 @@ def e_detector(reference: Floats) -> EDetectorBank:
 
 
 CASES: dict[str, Case] = {
+    "context": Case(
+        lambda _: ContextBank(COLUMNS - 1, window_n=600, test_every=25, min_leaf=25),
+        signed=False,
+        signals=1,
+        stream="labelled",
+        within=200,
+        alarms=5,
+    ),
     "e_detector": Case(e_detector, stream="bits", alarms=20),
 }
