@@ -236,7 +236,7 @@ def _costs(target, shift, bernoulli):  # type: ignore[no-untyped-def]
     """Logarithm of the mean of exp(shift x), and of exp(-shift x), without change: what a value must gain to count."""
     if not bernoulli:
         return 0.5 * shift * shift, 0.5 * shift * shift
-    return np.log1p(target * np.expm1(shift)), np.log1p(target * np.expm1(-shift))
+    return math.log1p(target * math.expm1(shift)), math.log1p(target * math.expm1(-shift))
 
 
 @njit(cache=True, nogil=True)
