@@ -30,8 +30,9 @@ class GappedBlocks:
     Made for `EDetectorBank`, whose promise asks that the mean given the past keeps to a bound: a gap that outlasts the
     dependence makes that nearly true of block means, while the marginal mean, and so the bound, stays the same. Nearly:
     a promise kept this way is estimated, not guaranteed. A promise of R values is one of R / (block_n + gap_n) blocks.
-    Blocks of 50 with gaps of 10 restored a promise of 100,000 for bits with lag-1 correlations up to .8 (STATISTICS
-    of the project), and lengthened the median delay from 206 values to 941.
+    Blocks of 50 with gaps of 10 restored a promise of 100,000 for bits at a rate of .2 with lag-1 correlations of .5
+    and .8 (run lengths of 116,000 and 130,000 against 490 and 100 without them); the price is a median delay of 1,050
+    values instead of 246 for a rise to .3.
 
     NaN and values outside [0, 1] are missing: they fill neither block nor gap. Cost: O(1) a value; memory 16 bytes a
     signal.
