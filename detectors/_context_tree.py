@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from detectors.base import Floats, Ints
 
-__all__ = ["CLASSES", "NUMBERS", "TIME_CUTS", "Condition", "Rows", "Split", "chi_square_critical", "time_gains"]
+__all__ = [
+    "CLASSES",
+    "NUMBERS",
+    "TIME_CUTS",
+    "Condition",
+    "Rows",
+    "Split",
+    "best_feature",
+    "chi_square_critical",
+    "time_gains",
+]
 
 CLASSES, NUMBERS = 0, 1
 # Finer for features than for time: what a feature's cut leaves mixed must not look like a change.
