@@ -10,7 +10,7 @@ import pytest
 
 from detectors.base import CLEARED, DRIFT, Floats
 from detectors.registry import BANKS, warm
-from tests.detectors import cases_backbone, cases_hoeffding
+from tests.detectors import cases_backbone, cases_charts, cases_errors, cases_hoeffding, cases_others
 from tests.detectors.cases import (
     COLUMNS,
     REFERENCE_N,
@@ -30,6 +30,9 @@ __all__: list[str] = []
 
 CASES: dict[str, Case] = {
     **cases_backbone.CASES,
+    **cases_others.CASES,
+    **cases_charts.CASES,
+    **cases_errors.CASES,
     **cases_hoeffding.CASES,
 }
 CHANGE = 1200
