@@ -163,6 +163,7 @@ class EDetectorBank(StreamBank):
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         limit = self.threshold
+        # Turned round it is C-ordered whatever the number of signals: one kernel.
         count: int = _fold(block, positions, self._signals, self._rule, limit, statistic, *buffers)
         threshold[...] = np.where(np.isnan(statistic), np.nan, limit)
         return count
@@ -252,7 +253,7 @@ def _fold(values, index, signals, rule, limit, statistic, whole, real):  # type:
                 _write(row, f, side, signals, rule, limit, whole[count], real[count])
                 counts[_PENDING] = 1
                 count += 1
-            statistic[row, f] = newest[0] if counts[_SEEN] >= rule.min_instances else np.nan
+            statistic[f, row] = newest[0] if counts[_SEEN] >= rule.min_instances else np.nan
     return count
 
 
