@@ -80,10 +80,10 @@ class SlicedEnergyBank(JointBank):
     The grid of a direction is G order statistics of the reference, G / 2 even cuts of its range, and 12 edges on either
     side up to the clip. Both distribution functions are exact at its edges and taken for straight between them. The
     root of E² is a metric, so what the grid does to it is at most the root distance of each sample to itself spread
-    over its cells. With G = 64 the statistic of normal, skewed, heavy-tailed and whole samples is within 5 % of the exact
-    one, plus 0.001 times the mean distance within the reference. It is within 25 %, and far above any threshold, where
-    much of the window is at single values that the reference has not, or beyond its range.
-    A value that takes two shares of 1 / G or more of the reference has a cell of no width and is exact.
+    over its cells. With G = 64 the statistic of normal, skewed, heavy-tailed and whole samples is within 5 % of the
+    exact one, plus 0.001 times the mean distance within the reference. It is within 25 %, and far above any threshold,
+    where much of the window is at single values that the reference has not, or beyond its range. A value that takes
+    two shares of 1 / G or more of the reference has a cell of no width and is exact.
 
     The threshold is `EnergyBank`'s: the gamma law with the three cumulants of the limit law, estimated on at most 400
     rows; nothing is promised over a stream. The onset is the split whose newer rows' E², times their number, is
