@@ -12,10 +12,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numba import njit
 
-from detectors._window import SEEN, due, judge
+from detectors._window import SEEN, WindowRule, due, judge
 from detectors.base import DRIFT, LARGEST, Floats, Ints
 
-__all__ = ["CHI_SQUARE", "G_TEST", "JENSEN_SHANNON", "PSI", "Cells", "cells_of", "fold", "measure"]
+__all__ = ["CHI_SQUARE", "G_TEST", "JENSEN_SHANNON", "PSI", "Cells", "fold", "measure"]
 
 # Kinds of statistic; from CHI_SQUARE on the values are category codes.
 PSI, JENSEN_SHANNON, CHI_SQUARE, G_TEST = range(4)
@@ -33,9 +33,21 @@ class Cells(NamedTuple):
     flags: Ints  # [F, 2]: values seen, alarm open
     newest: Floats  # [F, 3]: statistic, threshold and effect of the newest test
 
+    def refer(self, parts: list[Floats], edges: list[Floats], *, quantiles: Floats, scales: Floats) -> None:
+        """Count each signal's reference between its edges.
+
+        `quantiles` [size + 1] are those of chi-square by cells in use, `scales` [F] make them a signal's thresholds.
+        """
+        for f, (part, cuts) in enumerate(zip(parts, edges, strict=True)):
+            self.edges[f, : len(cuts)] = cuts
+            self.reference[f] = np.bincount(np.searchsorted(cuts, part, side="right"), minlength=len(quantiles) - 1)
+            if len(part):
+                self.limits[f] = quantiles * scales[f]
+
     @classmethod
-    def empty(cls, n_signals: int, window_n: int, size: int) -> Self:
+    def empty(cls, n_signals: int, rule: WindowRule) -> Self:
         """Empty windows and references."""
+        window_n, size = rule.window_n, rule.size
         return cls(
             edges=np.full((n_signals, size), np.inf), reference=np.zeros((n_signals, size), dtype=np.int64),
             limits=np.full((n_signals, size + 1), np.inf), counts=np.zeros((n_signals, size), dtype=np.int64),
@@ -43,25 +55,6 @@ class Cells(NamedTuple):
             positions=np.zeros((n_signals, window_n), dtype=np.int64),
             flags=np.zeros((n_signals, 2), dtype=np.int64), newest=np.full((n_signals, 3), np.nan),
         )  # fmt: skip
-
-
-def cells_of(parts: list[Floats], edges: list[Floats], window_n: int, *, quantiles: Floats, scales: Floats) -> Cells:
-    """The arrays of a fresh bank.
-
-    Parameters
-    ----------
-    parts, edges : the values and the edges of each signal
-    quantiles : [cells + 1] of chi-square by cells in use
-    scales : [F], what they are multiplied by to give a signal's thresholds
-    """
-    arrays = Cells.empty(len(parts), window_n, len(quantiles) - 1)
-    for f, (part, cuts) in enumerate(zip(parts, edges, strict=True)):
-        arrays.edges[f, : len(cuts)] = cuts
-        places = np.searchsorted(cuts, part, side="right")
-        arrays.reference[f] = np.bincount(places, minlength=arrays.reference.shape[1])
-        if len(part):
-            arrays.limits[f] = quantiles * scales[f]
-    return arrays
 
 
 @njit(cache=True, nogil=True)
@@ -89,7 +82,7 @@ def fold(values, index, signals, rule, statistic, threshold, whole, real):  # ty
                 whole[count] = (row, f, status, 0, onset, positions[flags[SEEN] % m], index[row], m)
                 real[count] = (newest[0], newest[1], newest[2])
                 count += 1
-            statistic[row, f], threshold[row, f] = newest[0], newest[1]
+            statistic[f, row], threshold[f, row] = newest[0], newest[1]
     return count
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numba import njit
 
-from detectors._window import SEEN, due, judge
+from detectors._window import SEEN, WindowRule, due, judge
 from detectors.base import DRIFT, LARGEST, Floats, Ints
 
 __all__ = ["ANDERSON_DARLING", "WASSERSTEIN", "Sorted", "anderson_darling", "fold", "wasserstein"]
@@ -24,7 +24,6 @@ class Sorted(NamedTuple):
 
     reference: Floats  # [F, size] ascending, the places after its end unused
     reference_n: Ints  # [F]
-    bounds: Floats  # [F, 2]: what values are clipped to
     spreads: Floats  # [F]: the unit of Wasserstein's effect
     limits: Floats  # [F]: thresholds
     values: Floats  # [F, window_n] in the ring's order
@@ -33,24 +32,29 @@ class Sorted(NamedTuple):
     flags: Ints  # [F, 2]: values seen, alarm open
     newest: Floats  # [F, 3]: statistic, threshold and effect of the newest test
 
+    def refer(self, parts: list[Floats]) -> None:
+        """Take each signal's reference, ascending."""
+        for f, part in enumerate(parts):
+            self.reference[f, : len(part)], self.reference_n[f] = part, len(part)
+
     @classmethod
-    def empty(cls, n_signals: int, window_n: int, size: int) -> Self:
-        """Empty windows, and room for references of up to `size` values."""
-        shape = (n_signals, window_n)
+    def empty(cls, n_signals: int, rule: WindowRule) -> Self:
+        """Empty windows, and room for references of up to `rule.size` values."""
+        shape = (n_signals, rule.window_n)
         return cls(
-            reference=np.zeros((n_signals, size)), reference_n=np.zeros(n_signals, dtype=np.int64),
-            bounds=np.zeros((n_signals, 2)), spreads=np.ones(n_signals), limits=np.full(n_signals, np.inf),
+            reference=np.zeros((n_signals, rule.size)), reference_n=np.zeros(n_signals, dtype=np.int64),
+            spreads=np.ones(n_signals), limits=np.full(n_signals, np.inf),
             values=np.zeros(shape), ascending=np.zeros(shape), positions=np.zeros(shape, dtype=np.int64),
             flags=np.zeros((n_signals, 2), dtype=np.int64), newest=np.full((n_signals, 3), np.nan),
         )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def fold(values, index, signals, rule, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
-    """Fold a block signal by signal; returns the number of alarms."""
+def fold(values, index, signals, rule, low, high, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
+    """Fold a block signal by signal, values clipped to `low` and `high` [F]; returns the number of alarms."""
     count, m = 0, signals.values.shape[1]
     for f in range(values.shape[1]):
-        n, low, high = signals.reference_n[f], signals.bounds[f, 0], signals.bounds[f, 1]
+        n = signals.reference_n[f]
         reference, ascending = signals.reference[f, :n], signals.ascending[f]
         ring, positions = signals.values[f], signals.positions[f]
         flags, newest = signals.flags[f], signals.newest[f]
@@ -58,7 +62,7 @@ def fold(values, index, signals, rule, statistic, threshold, whole, real):  # ty
             x, status, sign = values[row, f], 0, 0
             taken = abs(x) <= LARGEST  # NaN is not
             if taken:
-                x = min(max(x, low), high) + 0.0  # one zero only: -0.0 and 0.0 tie
+                x = min(max(x, low[f]), high[f]) + 0.0  # one zero only: -0.0 and 0.0 tie
                 _take(x, index[row], ring, ascending, positions, flags)
             if taken and due(flags, n, m, rule.test_every):
                 sign = _test(rule.kind, reference, ascending, signals.spreads[f], newest)
@@ -69,7 +73,7 @@ def fold(values, index, signals, rule, statistic, threshold, whole, real):  # ty
                 whole[count] = (row, f, status, sign, onset, positions[flags[SEEN] % m], index[row], m)
                 real[count] = (newest[0], newest[1], newest[2])
                 count += 1
-            statistic[row, f], threshold[row, f] = newest[0], newest[1]
+            statistic[f, row], threshold[f, row] = newest[0], newest[1]
     return count
 
 

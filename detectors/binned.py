@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from detectors._cells import JENSEN_SHANNON, Cells, cells_of, fold
+from detectors._cells import JENSEN_SHANNON, Cells, fold
 from detectors._cells import PSI as _PSI
-from detectors._window import WindowBank, effective_shares, reference_parts, window_rule
+from detectors._window import WindowRule, effective_shares, reference_parts, window_rule
 from detectors._window_laws import chi_square_quantiles
 from detectors.base import Domain, Floats, Ints, require
-from detectors.stream_bank import StreamDetector
+from detectors.stream_bank import StreamBank, StreamDetector
 
 __all__ = ["PSI", "BinnedBank", "BinnedStatistic", "JensenShannon"]
 
@@ -24,7 +24,7 @@ BinnedStatistic = Literal["psi", "js"]
 _KINDS: dict[str, int] = {"psi": _PSI, "js": JENSEN_SHANNON}
 
 
-class BinnedBank(WindowBank):
+class BinnedBank(StreamBank):
     """PSI or Jensen-Shannon divergence of F signals' newest values from a reference each.
 
     Parameters
@@ -70,7 +70,8 @@ class BinnedBank(WindowBank):
     """
 
     takes: ClassVar[frozenset[Domain]] = frozenset({"unit", "real"})
-    arrays_type = Cells
+    rule_type = WindowRule
+    _empty = staticmethod(Cells.empty)
 
     def __init__(  # sizes: the parts of the bins, of the statistic and of one alarm rule, each with a default
         self,
@@ -89,19 +90,23 @@ class BinnedBank(WindowBank):
     ) -> None:
         if statistic not in _KINDS:
             raise ValueError(f"statistic = {statistic!r}; give 'psi' or 'js'")
-        rule = window_rule(
-            _KINDS[statistic], window_n,
-            alpha=alpha, test_every=test_every, min_effect=min_effect, below=math.inf if statistic == "psi" else 1,
-            clear_ratio=clear_ratio, empty=empty,
-        )  # fmt: skip
         require("bins", bins, "2 or more", holds=bins >= 2)
         parts = reference_parts(reference)
         cuts = [_quantile_edges(part, bins) for part in parts] if edges is None else _given_edges(edges, len(parts))
+        rule = window_rule(
+            _KINDS[statistic], window_n, size=1 + max(map(len, cuts)),
+            alpha=alpha, test_every=test_every, min_effect=min_effect, below=math.inf if statistic == "psi" else 1,
+            clear_ratio=clear_ratio, empty=empty,
+        )  # fmt: skip
+        super().__init__(len(parts), rule)
         counts = np.array([max(1, len(part)) for part in parts])
         scales = (1.0 / counts + 1.0 / window_n) / effective_shares(n_effective, len(parts))
-        quantiles = chi_square_quantiles(alpha, 1 + max(map(len, cuts)))
-        arrays = cells_of(parts, cuts, window_n, quantiles=quantiles, scales=scales / (8 if statistic == "js" else 1))
-        super().__init__(arrays, rule, window_n=window_n, size=len(quantiles) - 1)
+        scales = scales / 8.0 if statistic == "js" else scales
+        self._signals.refer(parts, cuts, quantiles=chi_square_quantiles(alpha, rule.size), scales=scales)
+
+    def warned(self, signal: int) -> bool:
+        """Never: a level test has no warning zone of its own."""
+        return False
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         return int(fold(block, positions, self._signals, self._rule, statistic, threshold, *buffers))

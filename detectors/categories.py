@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from detectors._cells import CHI_SQUARE, G_TEST, Cells, cells_of, fold
-from detectors._window import WindowBank, effective_shares, reference_parts, window_rule
+from detectors._cells import CHI_SQUARE, G_TEST, Cells, fold
+from detectors._window import WindowRule, effective_shares, reference_parts, window_rule
 from detectors._window_laws import chi_square_quantiles
 from detectors.base import Domain, Floats, Ints, require
-from detectors.stream_bank import StreamDetector
+from detectors.stream_bank import StreamBank, StreamDetector
 
 __all__ = ["CategoryBank", "CategoryStatistic", "ChiSquare", "GTest"]
 
@@ -22,7 +22,7 @@ CategoryStatistic = Literal["chi_square", "g"]
 _KINDS: dict[str, int] = {"chi_square": CHI_SQUARE, "g": G_TEST}
 
 
-class CategoryBank(WindowBank):
+class CategoryBank(StreamBank):
     """Test of homogeneity of F signals' newest category codes and a reference each.
 
     Parameters
@@ -66,7 +66,8 @@ class CategoryBank(WindowBank):
     """
 
     takes: ClassVar[frozenset[Domain]] = frozenset({"codes"})
-    arrays_type = Cells
+    rule_type = WindowRule
+    _empty = staticmethod(Cells.empty)
 
     def __init__(  # sizes: the parts of one alarm rule, each with a default, the statistic and the categories
         self,
@@ -83,10 +84,6 @@ class CategoryBank(WindowBank):
     ) -> None:
         if statistic not in _KINDS:
             raise ValueError(f"statistic = {statistic!r}; give 'chi_square' or 'g'")
-        rule = window_rule(
-            _KINDS[statistic], window_n,
-            alpha=alpha, test_every=test_every, min_effect=min_effect, below=1, clear_ratio=clear_ratio,
-        )  # fmt: skip
         parts = reference_parts(reference)
         for signal, part in enumerate(parts):
             if (part < 0).any() or (part != np.floor(part)).any():
@@ -94,11 +91,18 @@ class CategoryBank(WindowBank):
         known = [int(part[-1]) + 1 if len(part) else 1 for part in parts]
         numbers = np.broadcast_to(np.asarray(known if n_categories is None else n_categories), (len(parts),)).tolist()
         require("n_categories", min(numbers), "1 or more", holds=min(numbers) >= 1)
+        rule = window_rule(
+            _KINDS[statistic], window_n, size=1 + max(numbers),
+            alpha=alpha, test_every=test_every, min_effect=min_effect, below=1, clear_ratio=clear_ratio,
+        )  # fmt: skip
+        super().__init__(len(parts), rule)
         edges = [np.arange(number) + 0.5 for number in numbers]
-        quantiles = chi_square_quantiles(alpha, 1 + max(numbers))
         scales = 1.0 / effective_shares(n_effective, len(parts))
-        arrays = cells_of(parts, edges, window_n, quantiles=quantiles, scales=scales)
-        super().__init__(arrays, rule, window_n=window_n, size=len(quantiles) - 1)
+        self._signals.refer(parts, edges, quantiles=chi_square_quantiles(alpha, rule.size), scales=scales)
+
+    def warned(self, signal: int) -> bool:
+        """Never: a level test has no warning zone of its own."""
+        return False
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         return int(fold(block, positions, self._signals, self._rule, statistic, threshold, *buffers))
