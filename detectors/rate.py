@@ -74,7 +74,7 @@ class RateBank(StreamBank):
     later than a tenth of its time to a false alarm, were there no event at all, is not watched; `limits` shows it.
 
     An alarm's onset is the likeliest change of the mean within the newest 256 values: of rarer events it says little;
-    `effect` is its size in spreads within the two parts. Cost: O(1) a value in time, 4 kB a signal; a construction
+    `effect` is its size in spreads of all of them. Cost: O(1) a value in time, 4 kB a signal; a construction
     takes O(1/p0) in time and memory a signal, at most some 20 ms.
 
     References

@@ -68,7 +68,7 @@ class ShewhartBank(StreamBank):
     of bits: for those, give `spread`.
 
     An alarm's onset is the likeliest change of the mean within the newest 256 values, `effect` its size in spreads
-    within the two parts. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
+    of all of them. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
 
     References
     ----------
