@@ -96,23 +96,22 @@ def anderson_darling_quantile(alpha: float, ascending: Floats) -> float:
     """
     if len(np.unique(ascending)) == len(ascending):
         return _untied_quantile(alpha)
-    weights = tied_weights(ascending)
-    return _quadratic_quantile(alpha, weights) if len(weights) else math.inf
+    return _quadratic_quantile(alpha, tied_weights(ascending))
 
 
 def tied_weights(ascending: Floats) -> Floats:
-    """Weights of the limit law where both samples are drawn from these values; none where all are equal.
+    """Weights of the limit law where both samples are drawn from these values; that of two values where all are equal.
 
     They are the eigenvalues of the covariance of the mid-distribution function's bridge, scaled as the statistic
     scales it; neighbours are merged into about 128 runs, which raises a quantile by 1 % at most.
     """
     _, sizes = np.unique(ascending, return_counts=True)
     run = np.floor((np.cumsum(sizes) - sizes / 2.0) * (_RUNS / len(ascending)))
-    # A value that is a run's worth by itself stays alone.
-    starts = np.flatnonzero(np.concatenate([[True], (np.diff(run) > 0) | (sizes[1:] * _RUNS > len(ascending))]))
+    large = sizes * _RUNS > len(ascending)  # a run's worth by itself: stays alone
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(run) > 0) | large[1:] | large[:-1]]))
     p = np.add.reduceat(sizes, starts) / len(ascending)
     if len(p) < 2:
-        return np.zeros(0)
+        return np.ones(1)
     middle = np.cumsum(p) - p / 2.0
     scale = np.sqrt(p / (middle * (1.0 - middle) - p / 4.0))
     covariance = np.minimum.outer(middle, middle) * (1.0 - np.maximum.outer(middle, middle))

@@ -84,12 +84,12 @@ class WassersteinBank(StreamBank):
         super().__init__(len(parts), rule, bounds=tuple(np.transpose([_bounds(part, clip) for part in parts])))
         self._signals.refer(parts)
         shares = effective_shares(n_effective, len(parts))
-        bridges = {n: bridge_areas(n) for n in set(map(len, parts)) if n}
-        for f, part in enumerate(parts):
-            if len(part):
-                self._signals.spreads[f] = _spread(part)
-                scale = math.sqrt((1.0 / len(part) + 1.0 / window_n) / shares[f])
-                self._signals.limits[f] = wasserstein_quantile(alpha, part, bridges[len(part)]) * scale
+        for n in {len(part) for part in parts if len(part)}:
+            bridges = bridge_areas(n)  # 16 MB: of one length at a time
+            for f in (f for f, part in enumerate(parts) if len(part) == n):
+                self._signals.spreads[f] = _spread(parts[f])
+                scale = math.sqrt((1.0 / n + 1.0 / window_n) / shares[f])
+                self._signals.limits[f] = wasserstein_quantile(alpha, parts[f], bridges) * scale
 
     def warned(self, signal: int) -> bool:
         """Never: a level test has no warning zone of its own."""
