@@ -95,7 +95,7 @@ class ECDDBank(StreamBank):
     takes: ClassVar[frozenset[Domain]] = frozenset({"bits"})
     rule_type = _Rule
 
-    def __init__(  # sizes: the names are those of MOA, whose users look for them
+    def __init__(
         self,
         n_signals: int,
         *,

@@ -67,7 +67,7 @@ class MeanSignals:
         three times those between its last two, if that is longer
     """
 
-    def __init__(
+    def __init__(  # sizes: what is watched, how, and since when: each with its name
         self,
         names: tuple[str, ...],
         kind: str,

@@ -60,10 +60,12 @@ def _joint(bank: Any, name: str) -> Callable[[MonitorConfig, Floats, list[list[i
 
 
 def _domain_classifier(config: MonitorConfig, reference: Floats, groups: list[list[int]], share: float) -> Bank:
-    section = config.detectors.domain_classifier
+    section, window_n = config.detectors.domain_classifier, config.reference.window
+    # Rows that resemble their neighbours must not lie on both sides of a fold.
+    fold_rows = max(1, min(window_n // 8, round(1.0 / share)))
     return DomainClassifierBank(
-        reference, config.reference.window, refit_every=section.refit_every, groups=groups, alpha=section.alpha,
-        min_effect=section.min_effect, effective_share=share, seed=config.seed,
+        reference, window_n, refit_every=section.refit_every, groups=groups, alpha=section.alpha,
+        min_effect=section.min_effect, effective_share=share, fold_rows=fold_rows, seed=config.seed,
     )  # fmt: skip
 
 

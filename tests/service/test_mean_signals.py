@@ -20,7 +20,8 @@ RUNS = {"a": BOTH, "b": BOTH}
 
 def watched(*names: str, **settings: Any) -> MeanSignals:
     """Columns with a reference of 200 rows."""
-    return MeanSignals(names or ("a", "b"), "data", CONFIG, **({"runs": RUNS, "reference_n": 200} | settings))
+    given: dict[str, Any] = {"runs": RUNS, "reference_n": 200} | settings
+    return MeanSignals(names or ("a", "b"), "data", CONFIG, **given)
 
 
 def alarms(signal: MeanSignals, values: np.ndarray[Any, Any], size: int) -> list[tuple[Any, ...]]:
