@@ -141,17 +141,22 @@ def windows(values: Floats, reference: list[Floats]) -> list[Row]:
 
     both = bank_us(RankBank(reference, N), values)
     only_ks = bank_us(RankBank(reference, N, tests=("ks",)), values)
-    trailing = bank_us(TrailingRankBank(SIGNALS, reference_n=N, gap_n=0, window_n=N, step_n=BLOCK), values)
+    plan = {"reference_n": N, "gap_n": 0, "window_n": N, "step_n": BLOCK}
+    trailing = bank_us(TrailingRankBank(SIGNALS, **plan), values)
+    trailing_ks = bank_us(TrailingRankBank(SIGNALS, **plan, tests=("ks",)), values)
     first, column = reference[0], values[:, 0]
     ks = recomputed_us(lambda x, y: stats.ks_2samp(x, y, method="asymp"), first, column, 100)
     cvm = recomputed_us(lambda x, y: stats.cramervonmises_2samp(x, y, method="asymptotic"), first, column, 100)
+    default = river_us(partial(drift.KSWIN, seed=1), values[:2000])
     same = river_us(partial(drift.KSWIN, window_size=2 * N, stat_size=N, seed=1), values[: 2 * N + 200], skip=2 * N)
     return [
         ("KS 1000:1000", "scipy ks_2samp", only_ks, ks),
         ("KS 1000:1000", "river KSWIN(2000, 1000)", only_ks, same),
+        ("KS 1000:1000", "river KSWIN(100, 30)", only_ks, default),
         ("KS + CvM 1000:1000", "scipy, both", both, ks + cvm),
         ("KS + CvM 1000:1000", "river KSWIN(2000, 1000)", both, same),
         ("KS + CvM, trailing", "scipy, both", trailing, ks + cvm),
+        ("KS, trailing", "scipy ks_2samp", trailing_ks, ks),
     ]
 
 

@@ -29,7 +29,7 @@ from detectors._rank_places import (
     resume,
     ring_of,
 )
-from detectors._tie_table import count_in, count_out
+from detectors._window_ties import occurs, shuffled
 from detectors.base import CLEARED, DRIFT
 
 __all__ = ["cvm_ratio", "fold"]
@@ -85,49 +85,44 @@ def _up_to(entries, before, place):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _equal(ranks, counts, counts_before, place):  # type: ignore[no-untyped-def]
-    """How often reference and window hold the unique value at `place`; 0 where it is a gap."""
-    if place & 1 == 0:
-        return np.int64(0), np.int64(0)
-    after = np.int64(ranks[(place + 1) // WIDTH, (place + 1) % WIDTH])
-    held = _up_to(counts, counts_before, place) - _up_to(counts, counts_before, place - 1)
-    return after - ranks[place // WIDTH, place % WIDTH], held
-
-
-@njit(cache=True, nogil=True, forceinline=True)
 def _weights(ranks, counts, counts_before, rank_sums, ranks_before, place):  # type: ignore[no-untyped-def]
-    """What one of the window's values at `place` takes from sum(g V^2), up to a constant, and adds to that of ties.
+    """What one of the window's values at `place` takes from sum(g V^2), up to a constant, what it adds to the sum of
+    3 g c (g + c), and c, 0 for a gap.
 
     It lifts V by 2 above its place and by 1 on it. The first is 4 sum(g V) above; over the window's other values that
     is a constant less the sum of (this rank - its rank) over those below: so ranks and their number say it.
     """
-    rank = np.int64(ranks[place // WIDTH, place % WIDTH])
-    lower = rank * _up_to(counts, counts_before, place) - _up_to(rank_sums, ranks_before, place)
-    count, held = _equal(ranks, counts, counts_before, place)
-    return 4 * lower + 2 * rank + count * (2 * held - 1), 3 * count * (count + 2 * held - 1)
+    rank, up_to = np.int64(ranks[place // WIDTH, place % WIDTH]), _up_to(counts, counts_before, place)
+    weight = 4 * (rank * up_to - _up_to(rank_sums, ranks_before, place)) + 2 * rank
+    if place & 1 == 0:
+        return weight, np.int64(0), np.int64(0)
+    equal = up_to - _up_to(counts, counts_before, place - 1)
+    count = np.int64(ranks[(place + 1) // WIDTH, (place + 1) % WIDTH]) - rank
+    return weight + count * (2 * equal - 1), 3 * count * (count + 2 * equal - 1), equal
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _slide_sums(ranks, counts, counts_before, rank_sums, ranks_before, place, out, sums):  # type: ignore[no-untyped-def]
-    """Slide what Cramér-von Mises needs."""
-    rank = np.int64(ranks[place // WIDTH, place % WIDTH])
-    rank_out = np.int64(ranks[out // WIDTH, out % WIDTH])
-    weight_out, shared_out = _weights(ranks, counts, counts_before, rank_sums, ranks_before, out)
+def _slide_sums(x, slot, place, out, ranks, counts, counts_before, rank_sums, ranks_before, held, bits, hashes, sums):  # type: ignore[no-untyped-def]
+    """Slide what Cramér-von Mises needs, and put x in the place of the value that leaves."""
+    mask = hashes.shape[0] - 1
+    rank, rank_out = np.int64(ranks[place // WIDTH, place % WIDTH]), np.int64(ranks[out // WIDTH, out % WIDTH])
+    weight_out, shared_out, equal_out = _weights(ranks, counts, counts_before, rank_sums, ranks_before, out)
     _slide(counts, counts_before, place, out, 1, 1)
     _slide(rank_sums, ranks_before, place, out, rank, rank_out)
-    weight, shared = _weights(ranks, counts, counts_before, rank_sums, ranks_before, place)
+    weight, shared, equal = _weights(ranks, counts, counts_before, rank_sums, ranks_before, place)
+    hashed = shuffled(bits[slot], mask)
+    if out & 1 == 0:
+        equal_out = occurs(held, held[slot], hashes[hashed])
+    hashes[hashed] -= np.uint16(1)
+    held[slot] = x
+    hashed = shuffled(bits[slot], mask)
+    hashes[hashed] += np.uint16(1)
+    if place & 1 == 0:
+        equal = occurs(held, x, hashes[hashed])
     sums[REFERENCE_SUM] += weight_out - weight
-    sums[SHARED] += shared - shared_out
     sums[WINDOW_SUM] += rank * rank - rank_out * rank_out
-
-
-@njit(cache=True, nogil=True, forceinline=True)
-def _slide_ties(table, bits, bits_out, sums):  # type: ignore[no-untyped-def]
-    """Slide the sum of t^3 - t over equal values."""
-    equal = count_out(table, bits_out)
-    ties = equal * (equal - 1)
-    equal = count_in(table, bits)
-    sums[WINDOW_TIES] += 3 * (equal * (equal - 1) - ties)
+    sums[WINDOW_TIES] += 3 * (equal * (equal - 1) - equal_out * (equal_out - 1))
+    sums[SHARED] += shared - shared_out
 
 
 @njit(cache=True, nogil=True)
@@ -211,9 +206,9 @@ def _status(test, n, m, newest, thresholds, flags, rule):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _say(row, f, position, places, ring, rule, thresholds, count, whole, real):  # type: ignore[no-untyped-def]
+def _say(row, f, position, places, ring, rule, thresholds, count, said):  # type: ignore[no-untyped-def]
     """Open and clear alarms and write what there is to say of them; returns the new number of alarms."""
-    n, m = places.size[SIZE_N], ring.values.shape[0]
+    (whole, real), n, m = said, places.size[SIZE_N], ring.values.shape[0]
     for test in range(2):
         status = _status(test, n, m, ring.newest, thresholds, ring.flags, rule)
         if status:
@@ -226,11 +221,6 @@ def _say(row, f, position, places, ring, rule, thresholds, count, whole, real): 
             real[count] = (ring.newest[test], thresholds[test] + ties, _effect(test, n, m, ring.newest))
             count += 1
     return count
-
-
-@njit(cache=True, nogil=True, forceinline=True)
-def _due(seen, n, m, rule):  # type: ignore[no-untyped-def]
-    return n > 0 and seen >= m and (rule.test_every == 1 or seen % rule.test_every == 0)
 
 
 @njit(cache=True, nogil=True)
@@ -264,49 +254,52 @@ def fold(values, index, planted, summed, rings, rule, thresholds, history, refer
     for f in range(values.shape[0]):
         count = _fold_signal(
             f, values[f], index, places_of(planted, f), prefixes_of(summed, f), ring_of(rings, f), rule, thresholds[f],
-            history[f], reference[f], step, statistic[:, f], count, whole, real,
+            history[f], reference[f], step, statistic[:, f], count, (whole, real),
         )  # fmt: skip
     return count
 
 
 @njit(cache=True, nogil=True)
-def _fold_signal(
-    f, values, index, places, prefixes, ring, rule, thresholds, history, reference, step, statistic, count, whole, real
-):  # type: ignore[no-untyped-def]
+def _fold_signal(  # type: ignore[no-untyped-def]
+    f, values, index, places, prefixes, ring, rule, thresholds, history, reference, step, statistic, count, said
+):  # sizes: a signal's part of each array of `fold`
+    # Arrays one by one: taking one out of a named tuple counts a reference, which costs as much as a block.
     unique, cells, grid, ranks, _, size = places
     gaps, gaps_before, most, least, counts, counts_before, rank_sums, ranks_before = prefixes
-    held, positions, spots, flags, sums, newest, table = ring
+    held, positions, spots, flags, sums, newest, hashes = ring
     bits, m, past = held.view(np.int64), held.shape[0], history.shape[0]
     slot, until, at = flags[SEEN] % m, _until_renewal(flags[SEEN], past, step), flags[SEEN] % max(past, 1)
     for row in range(values.shape[0]):
+        statistic[0, row], statistic[1, row], statistic[2, row] = newest[0], newest[1], newest[2]
         x = values[row] + 0.0  # one zero only: -0.0 and 0.0 tie, and a sort may swap them
-        if not np.isnan(x):
-            n, gone, out = size[SIZE_N], bits[slot], np.int64(spots[slot])
-            held[slot], positions[slot] = x, index[row]
-            flags[SEEN] += 1
-            if flags[SEEN] > m and n > 0:
-                place = find(x, unique, cells, grid, size[SIZE_UNIQUE])
-                spots[slot] = place
-                if rule.ks:
-                    _slide_gaps(gaps, gaps_before, most, least, place, out, n)
-                if rule.cvm:
-                    _slide_sums(ranks, counts, counts_before, rank_sums, ranks_before, place, out, sums)
-                    _slide_ties(table, bits[slot], gone, sums)
-            elif flags[SEEN] == m:
-                resume(places, prefixes, ring)
-            slot = slot + 1 if slot + 1 < m else 0
-            if step:
-                history[at] = x
-                at, until = at + 1 if at + 1 < past else 0, until - 1
-                if until == 0:
-                    _renew(at, places, prefixes, ring, history, reference)
-                    until = step
-            n = size[SIZE_N]
-            if _due(flags[SEEN], n, m, rule):
-                _statistics(n, m, gaps_before, most, least, size[SIZE_TIES], sums, newest, rule)
-                if _status(0, n, m, newest, thresholds, flags, rule) or _status(
-                    1, n, m, newest, thresholds, flags, rule
-                ):
-                    count = _say(row, f, index[row], places, ring, rule, thresholds, count, whole, real)
+        if np.isnan(x):
+            continue
+        n, out = size[SIZE_N], np.int64(spots[slot])
+        flags[SEEN] += 1
+        if flags[SEEN] > m and n > 0:
+            place = find(x, unique, cells, grid, size[SIZE_UNIQUE])
+            spots[slot] = place
+            if rule.ks:
+                _slide_gaps(gaps, gaps_before, most, least, place, out, n)
+            if rule.cvm:
+                _slide_sums(
+                    x, slot, place, out, ranks, counts, counts_before, rank_sums, ranks_before, held, bits, hashes, sums
+                )
+        held[slot], positions[slot] = x, index[row]
+        if flags[SEEN] == m:
+            resume(places, prefixes, ring)
+        slot = slot + 1 if slot + 1 < m else 0
+        if step:
+            history[at] = x
+            at, until = at + 1 if at + 1 < past else 0, until - 1
+            if until == 0:
+                _renew(at, places, prefixes, ring, history, reference)
+                until = step
+        n = size[SIZE_N]
+        if n == 0 or flags[SEEN] < m or (rule.test_every > 1 and flags[SEEN] % rule.test_every):
+            continue
+        _statistics(n, m, gaps_before, most, least, size[SIZE_TIES], sums, newest, rule)
+        if _status(0, n, m, newest, thresholds, flags, rule) or _status(1, n, m, newest, thresholds, flags, rule):
+            count = _say(row, f, index[row], places, ring, rule, thresholds, count, said)
         statistic[0, row], statistic[1, row], statistic[2, row] = newest[0], newest[1], newest[2]
     return count

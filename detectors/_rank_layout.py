@@ -20,6 +20,7 @@ WIDTH = 64
 # Blocks come in multiples of this, so that a walk over them leaves no remainder.
 _BLOCKS = 16
 _CELLS_A_VALUE = 4
+_SLOTS_A_VALUE = 16  # one value in 16 shares its hash, or fewer
 
 Shorts = NDArray[np.int32]  # halves the memory to walk; the sizes of the samples are held to what it takes
 
@@ -52,7 +53,7 @@ class Prefixes(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """The newest `window_n` values of F signals; places, sums and table are kept as `Prefixes` are."""
+    """The newest `window_n` values of F signals; places, sums and hashes are kept as `Prefixes` are."""
 
     values: Floats  # [F, m]
     positions: Ints  # [F, m]: `index` of each
@@ -60,7 +61,7 @@ class Ring(NamedTuple):
     flags: Ints  # [F, 3]: values seen, KS open, CvM open
     sums: Ints  # [F, 4]: see `_rank_places`
     newest: Floats  # [F, 3]: KS, CvM and the part of CvM that ties alone make, of the newest test
-    table: Ints  # [F, slots, 2]: see `_tie_table`
+    hashes: NDArray[np.uint16]  # [F, slots]: how many values have each hash, see `_window_ties`
 
 
 class Rule(NamedTuple):
@@ -97,11 +98,11 @@ def empty_prefixes(n_signals: int, reference_n: int) -> Prefixes:
 def empty_ring(n_signals: int, window_n: int) -> Ring:
     """An empty window."""
     shape = (n_signals, window_n)
-    slots = 1 << (2 * window_n - 1).bit_length()  # 2 to 4 a value keep the searches of `_tie_table` short
+    slots = 1 << (_SLOTS_A_VALUE * window_n - 1).bit_length()
     return Ring(
         values=np.zeros(shape), positions=np.zeros(shape, dtype=np.int64), places=np.zeros(shape, dtype=np.int32),
         flags=np.zeros((n_signals, 3), dtype=np.int64), sums=np.zeros((n_signals, 4), dtype=np.int64),
-        newest=np.full((n_signals, 3), np.nan), table=np.zeros((n_signals, slots, 2), dtype=np.int64),
+        newest=np.full((n_signals, 3), np.nan), hashes=np.zeros((n_signals, slots), dtype=np.uint16),
     )  # fmt: skip
 
 

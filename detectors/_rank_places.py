@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from detectors._rank_layout import WIDTH, Places, Prefixes, Ring
-from detectors._tie_table import count_in
+from detectors._window_ties import shuffled, tie_sum
 
 __all__ = [
     "KS_OPEN", "REFERENCE_SUM", "SEEN", "SHARED", "SIZE_N", "SIZE_TIES", "SIZE_UNIQUE", "WINDOW_SUM", "WINDOW_TIES",
@@ -47,7 +47,7 @@ def ring_of(rings, f):  # type: ignore[no-untyped-def]
     """One signal's part."""
     return Ring(
         rings.values[f], rings.positions[f], rings.places[f], rings.flags[f], rings.sums[f], rings.newest[f],
-        rings.table[f],
+        rings.hashes[f],
     )  # fmt: skip
 
 
@@ -134,16 +134,17 @@ def replant(places, prefixes, ring):  # type: ignore[no-untyped-def]
         place = find(ring.values[slot], unique, cells, grid, size[SIZE_UNIQUE])
         ring.places[slot] = place
         held[place] += 1
-        rank = np.int64(ranks[place // WIDTH, place % WIDTH])
+        rank = int(ranks[place // WIDTH, place % WIDTH])
         squares += rank * rank
     ring.sums[WINDOW_SUM] = squares
     ring.sums[REFERENCE_SUM], ring.sums[SHARED] = _pair_sums(held, ranks.reshape(-1), size[SIZE_UNIQUE])
-    total, total_ranks = np.int64(0), np.int64(0)
+    total, total_ranks = 0, 0
     for block in range(counts.shape[0]):
         counts_before[block], ranks_before[block], gaps_before[block] = total, total_ranks, 0
         for i in range(WIDTH):
-            total += counts[block, i]
-            total_ranks += np.int64(counts[block, i]) * ranks[block, i]
+            here = int(counts[block, i])
+            total += here
+            total_ranks += here * int(ranks[block, i])
             counts[block, i] = total - counts_before[block]
             rank_sums[block, i] = total_ranks - ranks_before[block]
             gaps[block, i] = due[block, i] - size[SIZE_N] * total
@@ -153,11 +154,11 @@ def replant(places, prefixes, ring):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _pair_sums(held, ranks, unique):  # type: ignore[no-untyped-def]
     """The sums over unique reference values: of g V^2, and of 3 g c (g + c)."""
-    below, squares, shared = np.int64(0), np.int64(0), np.int64(0)
+    below, squares, shared = 0, 0, 0
     for i in range(unique):
-        count, equal = np.int64(ranks[2 * i + 2] - ranks[2 * i + 1]), np.int64(held[2 * i + 1])
-        doubled = 2 * (below + held[2 * i]) + equal
-        below += held[2 * i] + equal
+        between, equal, count = int(held[2 * i]), int(held[2 * i + 1]), int(ranks[2 * i + 2] - ranks[2 * i + 1])
+        doubled = 2 * (below + between) + equal
+        below += between + equal
         squares += count * doubled * doubled
         shared += 3 * count * equal * (count + equal)
     return squares, shared
@@ -166,10 +167,8 @@ def _pair_sums(held, ranks, unique):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def recount(ring):  # type: ignore[no-untyped-def]
     """Count the ties of a full window anew."""
-    bits = ring.values.view(np.int64)
-    ring.table[:] = 0
-    ties = 0
+    bits, mask = ring.values.view(np.int64), ring.hashes.shape[0] - 1
+    ring.hashes[:] = 0
     for slot in range(bits.shape[0]):
-        equal = count_in(ring.table, bits[slot])
-        ties += 3 * equal * (equal - 1)
-    ring.sums[WINDOW_TIES] = ties
+        ring.hashes[shuffled(bits[slot], mask)] += 1
+    ring.sums[WINDOW_TIES] = tie_sum(ring.values)
