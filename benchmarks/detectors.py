@@ -141,7 +141,7 @@ def windows(values: Floats, reference: list[Floats]) -> list[Row]:
 
     both = bank_us(RankBank(reference, N), values)
     only_ks = bank_us(RankBank(reference, N, tests=("ks",)), values)
-    plan = {"reference_n": N, "gap_n": 0, "window_n": N, "step_n": BLOCK}
+    plan: dict[str, Any] = {"reference_n": N, "gap_n": 0, "window_n": N, "step_n": BLOCK}
     trailing = bank_us(TrailingRankBank(SIGNALS, **plan), values)
     trailing_ks = bank_us(TrailingRankBank(SIGNALS, **plan, tests=("ks",)), values)
     first, column = reference[0], values[:, 0]

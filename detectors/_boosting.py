@@ -69,14 +69,20 @@ def binned(rows, codes):  # type: ignore[no-untyped-def]
     for column in range(rows.shape[1]):
         found = _edges(np.sort(rows[:, column]), edges)
         for i in range(len(rows)):
-            low, high = 0, found
-            while low < high:
-                middle = (low + high) >> 1
-                if edges[middle] <= rows[i, column]:
-                    low = middle + 1
-                else:
-                    high = middle
-            codes[i, column] = low
+            codes[i, column] = _bin_of(rows[i, column], edges, found)
+
+
+@njit(cache=True, nogil=True)
+def _bin_of(x, edges, found):  # type: ignore[no-untyped-def]
+    """How many of the first `found` edges are at or below x."""
+    low, high = 0, found
+    while low < high:
+        middle = (low + high) >> 1
+        if edges[middle] <= x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @njit(cache=True, nogil=True)

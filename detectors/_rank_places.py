@@ -125,9 +125,8 @@ def resume(places, prefixes, ring):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def replant(places, prefixes, ring):  # type: ignore[no-untyped-def]
     """Find the values of a full window anew among a reference's and sum them from nothing."""
-    unique, cells, grid, ranks, due, size = places
-    gaps, gaps_before, most, least, counts, counts_before, rank_sums, ranks_before = prefixes
-    held = counts.reshape(-1)
+    unique, cells, grid, ranks, _, size = places
+    held = prefixes.counts.reshape(-1)
     held[:] = 0
     squares = 0
     for slot in range(ring.values.shape[0]):
@@ -138,17 +137,27 @@ def replant(places, prefixes, ring):  # type: ignore[no-untyped-def]
         squares += rank * rank
     ring.sums[WINDOW_SUM] = squares
     ring.sums[REFERENCE_SUM], ring.sums[SHARED] = _pair_sums(held, ranks.reshape(-1), size[SIZE_UNIQUE])
+    _sum_up(places, prefixes)
+
+
+@njit(cache=True, nogil=True)
+def _sum_up(places, prefixes):  # type: ignore[no-untyped-def]
+    """Turn the window's counts at each place, which stand in `counts`, into all prefix sums."""
+    ranks, due, n = places.ranks, places.due, places.size[SIZE_N]
+    gaps, gaps_before, most, least, counts, counts_before, rank_sums, ranks_before = prefixes
     total, total_ranks = 0, 0
     for block in range(counts.shape[0]):
-        counts_before[block], ranks_before[block], gaps_before[block] = total, total_ranks, 0
+        before, before_ranks, first = total, total_ranks, int(due[block, 0]) - n * (total + int(counts[block, 0]))
+        up, down = first, first
         for i in range(WIDTH):
             here = int(counts[block, i])
             total += here
             total_ranks += here * int(ranks[block, i])
-            counts[block, i] = total - counts_before[block]
-            rank_sums[block, i] = total_ranks - ranks_before[block]
-            gaps[block, i] = due[block, i] - size[SIZE_N] * total
-        most[block], least[block] = gaps[block].max(), gaps[block].min()
+            gap = int(due[block, i]) - n * total
+            up, down = max(up, gap), min(down, gap)
+            counts[block, i], rank_sums[block, i], gaps[block, i] = total - before, total_ranks - before_ranks, gap
+        counts_before[block], ranks_before[block], gaps_before[block] = before, before_ranks, 0
+        most[block], least[block] = up, down
 
 
 @njit(cache=True, nogil=True)

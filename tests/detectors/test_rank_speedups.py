@@ -48,15 +48,16 @@ def draw(generator: np.random.Generator, law: Law, size: Any) -> Floats:
 @pytest.mark.parametrize("apart", [0.0, 1000.0])
 @pytest.mark.parametrize("law", LAWS)
 def test_sums_that_slid_equal_sums_from_nothing(law: Law, apart: float) -> None:
-    """After 1,500 values the sums of squares, ties and extremes are those of a window that is summed anew, also where all of it
-    lies in one gap of the reference."""
+    """After 1,500 values the sums of squares, ties and extremes are those of a window that is summed anew,
+    also where all of it lies in one gap of the reference."""
     generator = np.random.default_rng(LAWS.index(law))
     reference, values = draw(generator, law, 150), draw(generator, law, 1500) + apart
     bank = RankBank([reference], 90)
     bank.update_many(values[:, None], np.arange(1500))
     slid = bank._ring.sums[0].copy()
     gaps = bank._prefixes.gaps[0] + bank._prefixes.gaps_before[0][:, None]
-    extremes = [part[0] + bank._prefixes.gaps_before[0] for part in (bank._prefixes.most, bank._prefixes.least)]
+    kept = bank._prefixes.most, bank._prefixes.least
+    extremes = [part[0] + bank._prefixes.gaps_before[0] for part in kept]
     counts = bank._prefixes.counts[0] + bank._prefixes.counts_before[0][:, None]
     assert extremes[0].tolist() == gaps.max(axis=1).tolist()
     assert extremes[1].tolist() == gaps.min(axis=1).tolist()
