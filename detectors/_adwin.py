@@ -14,7 +14,6 @@ from numba import njit
 from detectors._adwin_check import (
     BORROWING,
     LEVELS,
-    NO_SPLIT,
     Buckets,
     Splits,
     judge,
@@ -27,7 +26,7 @@ from detectors.base import DRIFT, LARGEST, WARNING, Floats, Ints
 
 __all__ = ["LEVELS", "TICKS", "WARNED", "WIDTH", "Window", "fold", "moments"]
 
-TICKS, WIDTH, WARNED, PENDING = range(4)
+TICKS, WIDTH, WARNED, PENDING, HINT = range(5)
 # Rows that are folded at once: their values, and all that they become, fit the first-level cache.
 _ROWS = 512
 # Numba guards every signed index against negative numbers, which costs more than what is done at the place.
@@ -43,7 +42,7 @@ class Window(NamedTuple):
     squares: Floats  # the same: sum of squared deviations from the bucket's mean
     first: Ints  # the same: `index` of the bucket's oldest value
     used: Ints  # [F, levels]: buckets
-    counters: Ints  # [F, 4]: values since the start, width, warned, restart pending
+    counters: Ints  # [F, 5]: values since the start, width, warned, restart pending, split that differed most
     newest: Floats  # [F, 2]: statistic and threshold of the newest check
 
 
@@ -158,7 +157,7 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
     """Take a signal's values, check where a check is due and write the rows' statistics, up to the last value or a
     check that says something; returns the values taken, the next row to write, and the verdict."""
     most, depth = windows.total.shape[2], _depth(buckets)
-    top, hint, verdict = depth - 1, NO_SPLIT, 0
+    top, hint, verdict = depth - 1, windows.counters[f, HINT], 0
     ticks, width = windows.counters[f, TICKS], windows.counters[f, WIDTH]
     due = rule.clock - ticks % rule.clock
     if windows.counters[f, PENDING]:
@@ -184,7 +183,7 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
             verdict = 0 if warned and windows.counters[f, WARNED] else verdict
             windows.counters[f, WARNED] = warned
         due = due or rule.clock
-    windows.counters[f, TICKS], windows.counters[f, WIDTH] = ticks, width
+    windows.counters[f, TICKS], windows.counters[f, WIDTH], windows.counters[f, HINT] = ticks, width, hint
     return at, told, verdict
 
 

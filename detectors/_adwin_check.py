@@ -183,9 +183,13 @@ def _best(lanes, width, mean, square, linear, least, older, older_total, margin,
         count += _ONE if margin[k] > 0.0 else _NONE
     for j in range(count):
         at = _U(chosen[j])
-        gap, epsilon = _difference(older[at], older_total[at], width, mean, square, linear, least)
-        valid = older[at] >= least and width - older[at] >= least
-        margin[j] = gap / epsilon if valid else -1.0
+        newer = width - older[at]
+        one, two = max(older[at] - least, 0.0) + 1.0, max(newer - least, 0.0) + 1.0
+        # The ratio as `_difference` has it, over one denominator.
+        both, product = one + two, one * two
+        ratio = abs(older_total[at] - mean * older[at]) * width * product
+        ratio /= older[at] * newer * (math.sqrt(square * both * product) + linear * both)
+        margin[j] = ratio if older[at] >= least and newer >= least else -1.0
     best, found = -1.0, NO_SPLIT
     for j in range(count):
         found = chosen[j] if margin[j] > best else found

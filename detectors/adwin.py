@@ -107,7 +107,7 @@ class AdwinBank:
         self._window = Window(
             total=np.zeros(shape), squares=np.zeros(shape), first=np.zeros(shape, dtype=np.int64),
             used=np.zeros((n_signals, LEVELS), dtype=np.int64),
-            counters=np.zeros((n_signals, 4), dtype=np.int64),
+            counters=np.zeros((n_signals, 5), dtype=np.int64),
             newest=np.full((n_signals, 2), np.nan),
         )  # fmt: skip
 
