@@ -14,8 +14,11 @@ from numba import njit
 from detectors._adwin_check import (
     BORROWING,
     LEVELS,
+    NO_SPLIT,
+    WIDTHS,
     Buckets,
     Splits,
+    at_or_before,
     judge,
     laid_out,
     lay_out,
@@ -42,7 +45,8 @@ class Window(NamedTuple):
     squares: Floats  # the same: sum of squared deviations from the bucket's mean
     first: Ints  # the same: `index` of the bucket's oldest value
     used: Ints  # [F, levels]: buckets
-    counters: Ints  # [F, 5]: values since the start, width, warned, restart pending, split that differed most
+    # [F, 5]: values since the start, width, warned, restart pending, values before the split that differed most
+    counters: Ints
     newest: Floats  # [F, 2]: statistic and threshold of the newest check
 
 
@@ -63,7 +67,7 @@ def _room(rows, most):  # type: ignore[no-untyped-def]
         shares[k] = 1.0 / (k * (k + 1.0))
     splits = Splits(
         np.empty(size), np.empty(size), np.empty(size), np.zeros((LEVELS, 3)), np.zeros(LEVELS, dtype=np.int64), shares,
-        np.empty(size, dtype=np.int64),
+        np.empty(size, dtype=np.int64), np.zeros(WIDTHS), np.empty(WIDTHS),
     )  # fmt: skip
     return buckets, splits
 
@@ -110,8 +114,9 @@ def _fold_signal(f, start, count, values, index, windows, rule, limits, buckets,
             count += _say(
                 f, row, index[row], verdict, windows, rule, value_range, buckets, splits, whole[count], real[count]
             )
+    gap, epsilon = windows.newest[f, 0], windows.newest[f, 1]
     for k in range(_U(told), _U(stop)):
-        statistic[f, k], threshold[f, k] = windows.newest[f, 0], windows.newest[f, 1]
+        statistic[f, k], threshold[f, k] = gap, epsilon
     _store(f, windows, buckets)
     return count
 
@@ -119,36 +124,50 @@ def _fold_signal(f, start, count, values, index, windows, rule, limits, buckets,
 @njit(**BORROWING)
 def _load(f, windows, buckets):  # type: ignore[no-untyped-def]
     for level in range(LEVELS):
-        used, start = windows.used[f, level], _U(buckets.start[level])
-        buckets.head[level], buckets.tail[level] = buckets.start[level], buckets.start[level] + used
-        for k in range(_U(used)):
+        buckets.head[level] = buckets.start[level]
+        buckets.tail[level] = buckets.start[level] + windows.used[f, level]
+    level = 0
+    while level < LEVELS and windows.used[f, level] > 0:
+        start = _U(buckets.start[level])
+        for k in range(_U(windows.used[f, level])):
             buckets.total[start + k] = windows.total[f, level, k]
             buckets.squares[start + k] = windows.squares[f, level, k]
             buckets.first[start + k] = windows.first[f, level, k]
+        level += 1
 
 
 @njit(**BORROWING)
 def _store(f, windows, buckets):  # type: ignore[no-untyped-def]
     for level in range(LEVELS):
-        head, used = _U(buckets.head[level]), buckets.tail[level] - buckets.head[level]
-        windows.used[f, level] = used
-        for k in range(_U(used)):
+        windows.used[f, level] = buckets.tail[level] - buckets.head[level]
+    level = 0
+    while level < LEVELS and windows.used[f, level] > 0:
+        head = _U(buckets.head[level])
+        for k in range(_U(windows.used[f, level])):
             windows.total[f, level, k] = buckets.total[head + k]
             windows.squares[f, level, k] = buckets.squares[head + k]
             windows.first[f, level, k] = buckets.first[head + k]
+        level += 1
 
 
 @njit(**BORROWING)
 def _gather(f, start, stop, values, index, low, high, buckets, row_of):  # type: ignore[no-untyped-def]
     """Write a signal's values that are not missing, clipped, behind the buckets of level 0; returns their number."""
-    total, first = buckets.total, buckets.first
-    begin, end = _U(buckets.tail[0]), _NONE
-    for row in range(start, stop):
-        x = min(max(values[row, f], low), high)
-        total[begin + end], first[begin + end], row_of[end] = x, index[row], row
-        end += _NONE if np.isnan(values[row, f]) or abs(x) > LARGEST else _ONE
+    total, first, begin, end = buckets.total, buckets.first, _U(buckets.tail[0]), _U(stop - start)
+    missing = 0
     for k in range(end):
         buckets.squares[begin + k] = 0.0
+        x = min(max(values[_U(start) + k, f], low), high)
+        total[begin + k] = x
+        missing += 1 if np.isnan(values[_U(start) + k, f]) or abs(x) > LARGEST else 0
+    for k in range(end):
+        first[begin + k], row_of[k] = index[_U(start) + k], np.int64(_U(start) + k)
+    if missing:
+        end = _NONE
+        for row in range(start, stop):
+            x = min(max(values[row, f], low), high)
+            total[begin + end], first[begin + end], row_of[end] = x, index[row], row
+            end += _NONE if np.isnan(values[row, f]) or abs(x) > LARGEST else _ONE
     return np.int64(end)
 
 
@@ -157,7 +176,9 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
     """Take a signal's values, check where a check is due and write the rows' statistics, up to the last value or a
     check that says something; returns the values taken, the next row to write, and the verdict."""
     most, depth = windows.total.shape[2], _depth(buckets)
-    top, hint, verdict = depth - 1, windows.counters[f, HINT], 0
+    top, verdict = depth - 1, 0
+    gap, epsilon = windows.newest[f, 0], windows.newest[f, 1]
+    best, hint = LEVELS * most, float(windows.counters[f, HINT])
     ticks, width = windows.counters[f, TICKS], windows.counters[f, WIDTH]
     due = rule.clock - ticks % rule.clock
     if windows.counters[f, PENDING]:
@@ -173,17 +194,19 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
         if due == 0 and width > rule.grace_period:
             row = row_of[at - 1]
             for k in range(_U(told), _U(row)):
-                statistic[f, k], threshold[f, k] = windows.newest[f, 0], windows.newest[f, 1]
+                statistic[f, k], threshold[f, k] = gap, epsilon
             told = row
             lanes, sum_, squares = lay_out(top, depth, buckets, splits)
             top = 0
-            verdict, gap, epsilon, hint = judge(lanes, sum_, squares, rule, value_range, splits, hint)
-            windows.newest[f, 0], windows.newest[f, 1] = gap, epsilon
+            best = at_or_before(splits.older, min(best, lanes - 1), hint)
+            verdict, gap, epsilon, best = judge(lanes, sum_, squares, rule, value_range, splits, best)
+            hint = 0.0 if best == NO_SPLIT else splits.older[best]
             warned = 1 if verdict == WARNING else 0
             verdict = 0 if warned and windows.counters[f, WARNED] else verdict
             windows.counters[f, WARNED] = warned
         due = due or rule.clock
-    windows.counters[f, TICKS], windows.counters[f, WIDTH], windows.counters[f, HINT] = ticks, width, hint
+    windows.newest[f, 0], windows.newest[f, 1] = gap, epsilon
+    windows.counters[f, TICKS], windows.counters[f, WIDTH], windows.counters[f, HINT] = ticks, width, np.int64(hint)
     return at, told, verdict
 
 

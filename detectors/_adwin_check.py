@@ -32,6 +32,8 @@ __all__ = [
 BORROWING: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 LEVELS = 48  # buckets of up to 2^47 values: at a million values a second they last for twenty years
 NO_SPLIT = -1
+# Signals without gaps and cuts are as wide as each other: their logarithms are taken once a block.
+WIDTHS = 512
 # 95 % point of the likelihood-ratio statistic of a change point (Hansen 2000, Econometrica 68, table 1).
 _ONSET_SET = 7.35
 # The filter of `_widest` lets pass what comes this near to the best: far more than what rounding can shift.
@@ -76,6 +78,8 @@ class Splits(NamedTuple):
     lane: Ints  # [levels]: boundaries
     shares: Floats  # 1 / (k (k + 1)) at place k
     chosen: Ints  # room for the boundaries that pass that filter
+    known: Floats  # widths whose confidence term stands in `confidence`, at their place modulo WIDTHS
+    confidence: Floats
 
 
 @njit(**BORROWING)
@@ -96,7 +100,7 @@ def lay_out(top, depth, buckets, splits):  # type: ignore[no-untyped-def]
     and its sum of squared deviations.
     """
     total, squares, _, head, tail, _ = buckets
-    older, older_total, _, before, lane, shares, _ = splits
+    older, older_total, _, before, lane, shares, _, _, _ = splits
     values, sum_, spread, k = 0.0, 0.0, 0.0, _U(0)
     if top < depth - 1:
         values, sum_, spread, k = before[top, 0], before[top, 1], before[top, 2], _U(lane[top])
@@ -125,16 +129,28 @@ def lay_out(top, depth, buckets, splits):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **BORROWING)
+def at_or_before(older, lane, values):  # type: ignore[no-untyped-def]
+    """The last boundary up to `lane` that has `values` before it, or fewer: 0 where all have more."""
+    lane = _U(max(lane, 0))
+    while lane > _NONE and older[lane] > values:
+        lane -= _ONE
+    return np.int64(lane)
+
+
+@njit(inline="always", **BORROWING)
 def judge(lanes, sum_, squares, rule, value_range, splits, hint):  # type: ignore[no-untyped-def]
     """The verdict of a check; difference, threshold and place of the split with the largest ratio of both."""
     width, least = splits.older[_U(lanes - 1)], float(rule.min_window_length)
-    double, growth, mean = 2.0 * squares / width, 2.0 * math.log(width), sum_ / width
-    confidence = math.log(growth / rule.delta)
+    double, mean = 2.0 * squares / width, sum_ / width
+    place = _U(width) & _U(WIDTHS - 1)
+    if splits.known[place] != width:
+        splits.known[place], splits.confidence[place] = width, math.log(2.0 * math.log(width) / rule.delta)
+    confidence = splits.confidence[place]
     linear = 2.0 / 3.0 * value_range * confidence
     gap, epsilon, at = _widest(lanes, mean, double * confidence, linear, least, splits, hint)
     verdict = DRIFT if gap > epsilon else 0
     if rule.warning_delta > 0.0 and verdict == 0 and at != NO_SPLIT:
-        doubt = math.log(growth / rule.warning_delta)
+        doubt = math.log(2.0 * math.log(width) / rule.warning_delta)
         linear = 2.0 / 3.0 * value_range * doubt
         near, limit, _ = _widest(lanes, mean, double * doubt, linear, least, splits, at)
         verdict = WARNING if near > limit else 0
@@ -151,7 +167,7 @@ def _widest(lanes, mean, square, linear, least, splits, hint):  # type: ignore[n
     lowered, so that rounding loses nothing; what passes is computed and compared in full. The hint thus decides how
     many pass, and never which one wins.
     """
-    older, older_total, margin, _, _, _, chosen = splits
+    older, older_total, margin, _, _, _, chosen, _, _ = splits
     width = older[_U(lanes - 1)]
     gap, epsilon, at = np.nan, np.nan, _valid(older, lanes, least, hint)
     if at != NO_SPLIT:
