@@ -60,6 +60,7 @@ class Harness:
         self.progress, self.ledger = folder / "progress", folder / "ledger.ndjson"
         self.received = folder / "received.txt"
         self.progress.write_bytes(b"\0" * PROGRESS_BYTES)
+        self.inside = self.progress.with_name(self.progress.name + ".inside")
         self.gate, self._per_life, self._allowed = folder / "gate", 2 * predictions // kills, 0
         self.gate.write_text("0")
         self.ledger.touch()
@@ -99,6 +100,7 @@ class Harness:
         """Start the service on the data folder, with its share of the stream to come."""
         self._allowed += self._per_life
         self._allow(self._allowed)
+        self.inside.unlink(missing_ok=True)
         self.service = self._python(
             "-m", "service.cli", "serve", "--config", str(self.configuration), "--data-dir", str(self.folder / "data"),
             "--port", str(self.port), source=self.source,
@@ -114,7 +116,8 @@ class Harness:
         return read_progress(self.progress.read_bytes())
 
     def kill(self, aim: str) -> None:
-        """SIGKILL the service at a moment of the wanted kind: `uncommitted`, `unsent` or `anywhere`."""
+        """SIGKILL the service at a moment of the wanted kind: `uncommitted`, `unsent`, `anywhere`, or `inside` the gap
+        of a planted bug, which says so by a file."""
         assert self.service is not None
         self._wait_for(aim)
         self.service.send_signal(signal.SIGKILL)
@@ -133,7 +136,9 @@ class Harness:
             if self.service is not None and self.service.poll() is not None:
                 raise ServiceEndedError(f"the service ended by itself: {(self.folder / 'log.txt').read_text()[-3000:]}")
             folded, committed, unsent, done = self.state()
-            if done >= 1 and (unsent > 0 if aim == "unsent" else folded - committed >= least):
+            if aim == "inside" and self.inside.exists():
+                return
+            if aim != "inside" and done >= 1 and (unsent > 0 if aim == "unsent" else folded - committed >= least):
                 break
             if folded > committed or done < 1:
                 idle_since = time.monotonic()

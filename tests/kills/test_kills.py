@@ -52,7 +52,12 @@ def test_fifty_kills_change_nothing(tmp_path: Path, record_property: Callable[[s
 
 
 _COMMIT = "        store.commit(\n            self.claim_held,\n            positions={self.topic: commit.position},\n"
-_PAUSE = "        import time; time.sleep(1.0)\n"
+# Says that the gap is open and keeps it open for a moment, so that a kill lands in it.
+_PAUSE = (
+    "        import os, pathlib, time\n"
+    "        pathlib.Path(os.environ['ANCHORWATCH_PROGRESS_FILE'] + '.inside').touch()\n"
+    "        time.sleep(1.0)\n"
+)
 PLANTED = {
     "offset stored before state": (
         "service/owned.py",
@@ -95,7 +100,7 @@ def test_planted_bugs_are_caught(bug: str, tmp_path: Path) -> None:
     try:
         for _ in range(BUG_KILLS):
             harness.start()
-            harness.kill("anywhere")
+            harness.kill("inside" if _PAUSE in after else "anywhere")
         harness.start()
         found = faults(harness, harness.finish())
     except ServiceEndedError as error:
