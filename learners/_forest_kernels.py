@@ -13,7 +13,20 @@ from learners._tree_kernels import ADAPTIVE, answer, find_leaf, observe, random_
 from learners._tree_layout import BAYES_HITS, LEFT, MAJORITY_HITS, ROOT, TOTAL, TRIED_AT
 from learners._tree_split import try_split
 
-__all__ = ["ACTIVE", "BACKGROUND", "MEMBER_N", "bag_block", "forest_block"]
+__all__ = [
+    "ACTIVE",
+    "BACKGROUND",
+    "DRIFTS",
+    "HITS",
+    "MEMBER_N",
+    "SEEN",
+    "WARNINGS",
+    "add_votes",
+    "bag_block",
+    "draw_weight",
+    "forest_block",
+    "learn_at",
+]
 
 # Per member: region of its tree, region of the tree that grows in the background (-1: none), events and hits since the
 # tree began to vote, drifts, warnings.
@@ -22,7 +35,7 @@ MEMBER_N = 6
 
 
 @njit(cache=True, nogil=True)
-def _draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
+def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
     """A Poisson number from its distribution function; 1 where that is empty."""
     if poisson.shape[0] == 0:
         return 1
@@ -34,7 +47,7 @@ def _draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _learn(rows, r, label, weight, i, node, said, pool, rule, streams, s, left):  # type: ignore[no-untyped-def]
+def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, left):  # type: ignore[no-untyped-def]
     """Let the leaf at `node` learn a row that it has answered with `said` (majority, naive Bayes)."""
     stats, block = pool.stats, pool.link[node, LEFT]
     if rule.leaf_mode == ADAPTIVE:
@@ -63,14 +76,14 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
             )
             hits, seen = members[t, HITS], members[t, SEEN]
             # A tree without a record has a full vote, as in MOA.
-            _vote(out, r, said, hits / seen if hits > 0 else 1.0, votes, rule.classes)
+            add_votes(out, r, said, hits / seen if hits > 0 else 1.0, votes, rule.classes)
             if labels[r] < 0:
                 continue
             members[t, SEEN] += 1
             members[t, HITS] += said == labels[r]
-            weight = _draw_weight(poisson, streams, t)
+            weight = draw_weight(poisson, streams, t)
             if weight > 0:
-                _learn(rows, r, labels[r], weight, active, node, (majority, bayes), pool, rule, streams, t, left)
+                learn_at(rows, r, labels[r], weight, active, node, (majority, bayes), pool, rule, streams, t, left)
             if weight > 0 and members[t, BACKGROUND] >= 0:
                 _learn_behind(rows, r, labels[r], weight, members[t, BACKGROUND], pool, rule, streams, t, scratch)
             if rule.drift_delta > 0.0:
@@ -79,7 +92,8 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
 
 
 @njit(cache=True, nogil=True)
-def _vote(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
+def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
+    """Add a tree's probabilities, unless it knows nothing."""
     if said >= 0:
         for k in range(classes):
             out[r, k] += trust * votes[k]
@@ -93,7 +107,7 @@ def _learn_behind(rows, r, label, weight, i, pool, rule, streams, s, scratch):  
         rows, r, pool.link[node, LEFT], pool.stats, pool.subset, pool.slots, pool.columns, rule.classes,
         rule.leaf_mode, scratch[0], scratch[1],
     )  # fmt: skip
-    _learn(rows, r, label, weight, i, node, (majority, bayes), pool, rule, streams, s, scratch[2])
+    learn_at(rows, r, label, weight, i, node, (majority, bayes), pool, rule, streams, s, scratch[2])
 
 
 @njit(cache=True, nogil=True)
@@ -134,14 +148,14 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
             said, majority, bayes = answer(
                 rows, r, link[node, LEFT], stats, subset, slots, columns, rule.classes, rule.leaf_mode, votes, scores
             )
-            _vote(out, r, said, 1.0, votes, rule.classes)
+            add_votes(out, r, said, 1.0, votes, rule.classes)
             if labels[r] < 0:
                 continue
             members[t, SEEN] += 1
             members[t, HITS] += said == labels[r]
-            weight = _draw_weight(poisson, streams, t)
+            weight = draw_weight(poisson, streams, t)
             if weight > 0:
-                _learn(rows, r, labels[r], weight, t, node, (majority, bayes), pool, rule, streams, t, left)
+                learn_at(rows, r, labels[r], weight, t, node, (majority, bayes), pool, rule, streams, t, left)
                 node = find_leaf(rows, r, region[t, ROOT], link, cut)
                 said, majority, bayes = answer(
                     rows,

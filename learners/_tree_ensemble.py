@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from learners._adaptive_kernels import adaptive_block, start_adaptive
 from learners._forest_kernels import MEMBER_N, bag_block, forest_block
 from learners._tree_adwin import ADWIN_N, clear_window
 from learners._tree_kernels import ALL_COLUMNS, Rule, start_tree
-from learners._tree_layout import ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
+from learners._tree_layout import NODES_USED, ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
 
 __all__ = ["Ensemble", "Plan", "TreeShape"]
 
@@ -90,11 +91,11 @@ class Ensemble:
         self.members: Codes = np.full((plan.trees, MEMBER_N), -1, dtype=np.int64)
         self.members[:, 2:] = 0
         self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
-        for a in range(len(self.windows)):
+        for a in range(0 if self.by_node else len(self.windows)):
             clear_window(self.windows, a)
         for t in range(plan.trees):
             self.members[t, 0] = t * (self._regions // plan.trees)
-            start_tree(self.members[t, 0], self.pool, self._rule(), self.streams, t)
+            self._start(self.members[t, 0], t)
 
     @property
     def columns(self) -> int:
@@ -172,12 +173,23 @@ class Ensemble:
         shape = self._shape_for(places, wanted)
         layout = self._layout_for(shape)
         self.pool = regrown(self.pool, (self.layout, self.shape), (layout, shape))
+        if self.by_node:
+            before = self.windows
+            self.windows = np.zeros((layout.regions * layout.nodes, ADWIN_N), dtype=np.int32)
+            nodes = int(self.pool.region[0, NODES_USED])
+            self.windows[:nodes] = before[:nodes]
         self.layout, self.shape = layout, shape
         self._scratch = np.zeros((3, places))
         for t in range(self.plan.trees):
             for region in self.members[t, :2]:
                 if region >= 0 and self.pool.region[region, ROOT] < 0:
-                    start_tree(region, self.pool, self._rule(), self.streams, t)
+                    self._start(region, t)
+
+    def _start(self, region: int, t: int) -> None:
+        if self.by_node:
+            start_adaptive(self.pool, self._rule(), self.windows, self.streams)
+        else:
+            start_tree(region, self.pool, self._rule(), self.streams, t)
 
     def reshape(self, class_places: int, categories: tuple[int, ...]) -> None:
         """Forget all trees and make room for others of that shape."""
@@ -204,7 +216,7 @@ class Ensemble:
         )  # fmt: skip
 
     def _block(self, rows: Floats, labels: Codes, out: Floats) -> None:
-        block: Any = {"bag": bag_block, "forest": forest_block}[self.plan.kind]
+        block: Any = {"adaptive": adaptive_block, "bag": bag_block, "forest": forest_block}[self.plan.kind]
         block(
             rows, labels, out, self.pool, self._rule(), self.members, self.windows, self.streams, self._poisson,
             self._scratch,

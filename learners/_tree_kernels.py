@@ -42,6 +42,7 @@ __all__ = [
     "PER_TREE",
     "Rule",
     "answer",
+    "branch_of",
     "clear_block",
     "find_leaf",
     "leaf_over",
@@ -88,19 +89,21 @@ def random_unit(streams, s):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def find_leaf(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
     """The leaf of row `r` below `node`."""
-    column = link[node, FEATURE]
-    while column >= 0:
-        x, flags = rows[r, column], link[node, FLAGS]
-        if flags & MULTIWAY:
-            node = _branch(x, node, link, cut)
-            column = link[node, FEATURE]
-            continue
-        left = x == cut[node] if flags & NOMINAL else x <= cut[node]
-        if np.isnan(x):
-            left = flags & MISSING_LEFT != 0
-        node = link[node, LEFT] if left else link[node, RIGHT]
-        column = link[node, FEATURE]
+    while link[node, FEATURE] >= 0:
+        node = branch_of(rows, r, node, link, cut)
     return node
+
+
+@njit(cache=True, nogil=True)
+def branch_of(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
+    """The node below the split at `node` that row `r` goes to."""
+    x, flags = rows[r, link[node, FEATURE]], link[node, FLAGS]
+    if flags & MULTIWAY:
+        return _branch(x, node, link, cut)
+    left = x == cut[node] if flags & NOMINAL else x <= cut[node]
+    if np.isnan(x):
+        left = flags & MISSING_LEFT != 0
+    return link[node, LEFT] if left else link[node, RIGHT]
 
 
 @njit(cache=True, nogil=True)

@@ -15,6 +15,7 @@ from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
+from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
 from learners.oza_bagging import OzaBaggingAdwin
@@ -26,6 +27,7 @@ __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_random_forest": AdaptiveRandomForest.restore,
     "frozen": FrozenProbe.restore,
+    "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
     "leveraging_bagging": LeveragingBagging.restore,
     "majority": Majority.restore,
@@ -82,6 +84,7 @@ LEARNERS: dict[str, LearnerEntry] = {
     "no_change": LearnerEntry("classification", lambda _: NoChange(), learns=False),
     "no_change_regression": LearnerEntry("regression", lambda _: NoChange("regression"), learns=False),
     "compiled_adaptive_random_forest": _compiled(AdaptiveRandomForest, trees=3),
+    "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
     "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
     "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
     "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
