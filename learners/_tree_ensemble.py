@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from learners._adaptive_kernels import adaptive_block, start_adaptive
 from learners._forest_kernels import MEMBER_N, bag_block, forest_block
 from learners._tree_adwin import ADWIN_N, clear_window
-from learners._tree_kernels import ALL_COLUMNS, Rule, start_tree
+from learners._tree_kernels import ALL_COLUMNS, PER_TREE, Rule, start_tree
 from learners._tree_layout import NODES_USED, ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
 
 __all__ = ["Ensemble", "Plan", "TreeShape"]
@@ -172,7 +172,8 @@ class Ensemble:
             return
         shape = self._shape_for(places, wanted)
         layout = self._layout_for(shape)
-        self.pool = regrown(self.pool, (self.layout, self.shape), (layout, shape))
+        per_tree = self.plan.subspace == PER_TREE
+        self.pool = regrown(self.pool, (self.layout, self.shape), (layout, shape), per_tree=per_tree)
         if self.by_node:
             before = self.windows
             self.windows = np.zeros((layout.regions * layout.nodes, ADWIN_N), dtype=np.int32)

@@ -6,7 +6,7 @@ first node of its region (a Hoeffding adaptive tree keeps the root's number, bec
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,13 +138,16 @@ def allocate(layout: Layout, shape: Shape) -> Pool:
     )
 
 
-def regrown(pool: Pool, before: tuple[Layout, Shape], after: tuple[Layout, Shape]) -> Pool:
-    """The same trees with places for more classes, categories or columns; a tree that is too large comes back empty."""
+def regrown(pool: Pool, before: tuple[Layout, Shape], after: tuple[Layout, Shape], *, per_tree: bool) -> Pool:
+    """The same trees with places for more classes, categories or columns.
+
+    A tree that is too large comes back empty, and one that has learned nothing too.
+    """
     (old, old_shape), (new, new_shape) = before, after
     grown = allocate(new, new_shape)
     for i in range(old.regions):
         nodes_n, blocks_n = int(pool.region[i, NODES_USED]), int(pool.region[i, BLOCKS_USED])
-        if nodes_n > new.nodes or blocks_n > new.blocks:
+        if nodes_n > new.nodes or blocks_n > new.blocks or not _has_learned(pool, old, i):
             continue
         nodes, blocks = slice(i * old.nodes, i * old.nodes + nodes_n), slice(i * old.blocks, i * old.blocks + blocks_n)
         to_nodes = slice(i * new.nodes, i * new.nodes + nodes_n)
@@ -152,10 +155,16 @@ def regrown(pool: Pool, before: tuple[Layout, Shape], after: tuple[Layout, Shape
         grown.cut[to_nodes] = pool.cut[nodes]
         by_node, by_block = i * (new.nodes - old.nodes), i * (new.blocks - old.blocks)
         grown.link[to_nodes] = _moved(pool.link[nodes], by_node, by_block)
-        _copy_blocks(pool, grown, (blocks, to_blocks), (old_shape, new_shape))
+        keys = np.full(blocks_n, i) if per_tree else np.arange(blocks_n)
+        _copy_blocks(pool, grown, (blocks, to_blocks), (old_shape, new_shape), keys)
         grown.region[i] = pool.region[i]
         grown.region[i, ROOT] += by_node if pool.region[i, ROOT] >= 0 else 0
     return grown
+
+
+def _has_learned(pool: Pool, layout: Layout, i: int) -> bool:
+    blocks = slice(i * layout.blocks, i * layout.blocks + int(pool.region[i, BLOCKS_USED]))
+    return bool(pool.stats[blocks, TOTAL].any())
 
 
 def _moved(link: NDArray[np.int32], by_node: int, by_block: int) -> NDArray[np.int32]:
@@ -169,7 +178,7 @@ def _moved(link: NDArray[np.int32], by_node: int, by_block: int) -> NDArray[np.i
     return moved
 
 
-def _copy_blocks(pool: Pool, grown: Pool, rows: tuple[slice, slice], shapes: tuple[Shape, Shape]) -> None:
+def _copy_blocks(pool: Pool, grown: Pool, rows: tuple[slice, slice], shapes: tuple[Shape, Shape], keys: Any) -> None:
     (old, new), (before, after) = rows, shapes
     n = old.stop - old.start
     head = COUNTS + before.class_places
@@ -182,9 +191,10 @@ def _copy_blocks(pool: Pool, grown: Pool, rows: tuple[slice, slice], shapes: tup
         grown.stats[new, to : to + after.class_places * to_width] = space.reshape(n, after.class_places * to_width)
     grown.subset[new] = -1
     grown.subset[new, : before.observed_n] = pool.subset[old]
-    if after.observed_n == len(after.categories):
-        # A tree that observes everything begins to observe the new columns at once.
-        grown.subset[new] = np.arange(after.observed_n)
+    # New places go to new columns, of which each leaf (or each tree, `keys` being the same) gets others.
+    known, free = len(before.categories), range(before.observed_n, after.observed_n)
+    for i in free:
+        grown.subset[new, i] = known + (keys + i - free.start) % (len(after.categories) - known)
 
 
 def used_bytes(pool: Pool, node_bytes: int = 0) -> int:
