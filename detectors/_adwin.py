@@ -1,7 +1,7 @@
-"""Kernels of ADWIN: bucket lists of F signals as arrays.
+"""Kernels of ADWIN: values enter the bucket lists of F signals run by run, a run being what lies between two checks.
 
-A level's buckets go round in their places, so that nothing is moved; sums are taken anew from the buckets at each
-check.
+A run's values go up level by level, half of their number from each to the next, and leave the very buckets that one
+value after the other would leave.
 """
 
 from __future__ import annotations
@@ -11,230 +11,229 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from detectors._adwin_check import (
+    BORROWING,
+    LEVELS,
+    Buckets,
+    Splits,
+    judge,
+    laid_out,
+    lay_out,
+    onset_of,
+    shrink,
+)
 from detectors.base import DRIFT, LARGEST, WARNING, Floats, Ints
 
-__all__ = ["DEPTH", "LEVELS", "WARNED", "Rule", "Window", "fold", "moments", "window_of"]
+__all__ = ["LEVELS", "TICKS", "WARNED", "WIDTH", "Window", "fold", "moments"]
 
-LEVELS = 40  # buckets of up to 2^39 values: no stream fills them
-TICKS, DEPTH, WIDTH, WARNED, PENDING = range(5)
-# 95 % point of the likelihood-ratio statistic of a change point (Hansen 2000, Econometrica 68, table 1).
-_ONSET_SET = 7.35
+TICKS, WIDTH, WARNED, PENDING, HINT = range(5)
+# Rows that are folded at once: their values, and all that they become, fit the first-level cache.
+_ROWS = 512
+# Numba guards every signed index against negative numbers, which costs more than what is done at the place.
+_U = np.uint64
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Window(NamedTuple):
-    """Buckets of F signals: level l holds buckets of 2^l values, the oldest first."""
+    """Buckets of F signals: a bucket of level l holds 2^l values. A level's buckets stand from place 0 on, the oldest
+    first; what stands behind the last one has no meaning."""
 
-    total: Floats  # [F, levels, max_buckets + 1]
+    total: Floats  # [F, levels, max_buckets]
     squares: Floats  # the same: sum of squared deviations from the bucket's mean
     first: Ints  # the same: `index` of the bucket's oldest value
-    head: Ints  # [F, levels]: place of the oldest bucket, places going round
-    used: Ints  # [F, levels]
-    counters: Ints  # [F, 5]: values since the start, levels in use, width, warned, restart pending
+    used: Ints  # [F, levels]: buckets
+    counters: Ints  # [F, 5]: values since the start, width, warned, restart pending, split that differed most
     newest: Floats  # [F, 2]: statistic and threshold of the newest check
 
 
-class Rule(NamedTuple):
-    delta: float
-    warning_delta: float
-    clock: int
-    min_window_length: int
-    grace_period: int
-    direction: int
-    restart: int
+@njit(cache=True, nogil=True)
+def _room(rows, most):  # type: ignore[no-untyped-def]
+    """Room for one signal's buckets and splits: a level takes `most` buckets, and half of what enters below."""
+    start, size = np.zeros(LEVELS, dtype=np.int64), 0
+    for level in range(LEVELS):
+        start[level] = size
+        size += most + (rows >> level) + 2
+    buckets = Buckets(
+        np.empty(size), np.zeros(size), np.empty(size, dtype=np.int64), np.zeros(LEVELS, dtype=np.int64),
+        np.zeros(LEVELS, dtype=np.int64), start,
+    )  # fmt: skip
+    size = LEVELS * (most + 1)
+    shares = np.zeros(most + 2)
+    for k in range(1, most + 2):
+        shares[k] = 1.0 / (k * (k + 1.0))
+    splits = Splits(
+        np.empty(size), np.empty(size), np.empty(size), np.zeros((LEVELS, 3)), np.zeros(LEVELS, dtype=np.int64), shares,
+        np.empty(size, dtype=np.int64),
+    )  # fmt: skip
+    return buckets, splits
 
 
 @njit(cache=True, nogil=True)
-def window_of(windows, f):  # type: ignore[no-untyped-def]
-    """One signal's part; the kernels below take this, the hot ones its arrays (each taken out costs a count)."""
-    return Window(
-        windows.total[f], windows.squares[f], windows.first[f], windows.head[f], windows.used[f], windows.counters[f],
-        windows.newest[f],
-    )  # fmt: skip
+def moments(windows, f):  # type: ignore[no-untyped-def]
+    """Width, sum and sum of squared deviations of a signal's window, as a check would take them."""
+    buckets, splits = _room(0, windows.total.shape[2])
+    _load(f, windows, buckets)
+    _, total, squares = laid_out(buckets, splits)
+    return windows.counters[f, WIDTH], total, squares
 
 
 @njit(cache=True, nogil=True)
 def fold(values, index, windows, rule, low, high, ranges, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
-    """Fold a block signal by signal (one signal's buckets fit the first-level cache); returns the number of alarms."""
-    count = 0
-    for f in range(values.shape[1]):
-        window = window_of(windows, f)
-        total, squares, first, head, used, counters, newest = window
-        for row in range(values.shape[0]):
-            x = min(max(values[row, f], low[f]), high[f])
-            if not np.isnan(values[row, f]) and abs(x) <= LARGEST:
-                _insert(x, index[row], total, squares, first, head, used, counters)
-                due = counters[TICKS] % rule.clock == 0 and counters[WIDTH] > rule.grace_period
-                count += due and _check(row, f, index[row], window, rule, ranges[f], whole[count], real[count])
-            statistic[row, f], threshold[row, f] = newest[0], newest[1]
+    """Fold a block, `statistic` and `threshold` being [F, n]; returns the number of alarms."""
+    count, rows = 0, values.shape[0]
+    buckets, splits = _room(min(rows, _ROWS), windows.total.shape[2])
+    row_of = np.empty(min(rows, _ROWS), dtype=np.int64)
+    for start in range(0, rows, _ROWS):
+        for f in range(values.shape[1]):
+            count = _fold_signal(
+                f, start, count, values, index, windows, rule, (low[f], high[f], ranges[f]), buckets, splits, row_of,
+                (statistic, threshold), whole, real,
+            )  # fmt: skip
     return count
 
 
-@njit(cache=True, nogil=True)
-def _check(row, f, position, window, rule, value_range, whole, real):  # type: ignore[no-untyped-def]
-    """Test the window and shrink it; returns 1 where an alarm was written."""
-    counters = window.counters
-    verdict, statistic, epsilon = _scan(window, rule, value_range)
-    window.newest[0], window.newest[1] = statistic, epsilon
-    fresh_warning = verdict == WARNING and not counters[WARNED]
-    counters[WARNED] = 1 if verdict == WARNING else 0
-    if verdict != DRIFT and not fresh_warning:
-        return 0
-    jump, onset, earliest, latest = _onset(window, position)
-    effect = jump / np.sqrt(moments(window)[2] / counters[WIDTH])
-    if verdict == DRIFT:
-        _shrink(window, rule, value_range)
-        counters[PENDING] = rule.restart
-    sign = 1 if jump > 0 else -1
-    if rule.direction and sign != rule.direction:
-        return 0
-    whole[:] = (row, f, verdict, sign, onset, earliest, latest, counters[WIDTH])
-    real[:] = (statistic, epsilon, abs(effect))
-    return 1
+@njit(**BORROWING)
+def _fold_signal(f, start, count, values, index, windows, rule, limits, buckets, splits, row_of, shown, whole, real):  # type: ignore[no-untyped-def]
+    """Fold one signal's values of the rows from `start` on."""
+    low, high, value_range = limits
+    statistic, threshold = shown
+    stop = min(start + _ROWS, values.shape[0])
+    _load(f, windows, buckets)
+    left = _gather(f, start, stop, values, index, low, high, buckets, row_of)
+    at, told = 0, start
+    while at < left:
+        at, told, verdict = _advance(
+            f, at, left, told, windows, rule, value_range, buckets, splits, row_of, statistic, threshold
+        )
+        if verdict:
+            row = row_of[at - 1]
+            count += _say(
+                f, row, index[row], verdict, windows, rule, value_range, buckets, splits, whole[count], real[count]
+            )
+    for k in range(_U(told), _U(stop)):
+        statistic[f, k], threshold[f, k] = windows.newest[f, 0], windows.newest[f, 1]
+    _store(f, windows, buckets)
+    return count
 
 
-@njit(cache=True, nogil=True)
-def _insert(x, position, total, squares, first, head, used, counters):  # type: ignore[no-untyped-def]
-    if counters[PENDING]:
-        total[:], squares[:], first[:] = 0.0, 0.0, 0
-        head[:], used[:], counters[:] = 0, 0, 0
-        counters[DEPTH] = 1
-    counters[WIDTH] += 1
-    counters[TICKS] += 1
-    full, level = total.shape[1], 0
-    sum_, square, start = x, 0.0, position
-    while True:
-        at = _place(head[level], used[level], full)
-        total[level, at], squares[level, at], first[level, at] = sum_, square, start
-        used[level] += 1
-        if used[level] < full or level == LEVELS - 1:
-            break
-        size = float(1 << level)
-        one, two = head[level], _place(head[level], 1, full)
-        gap = (total[level, one] - total[level, two]) / size
-        sum_, start = total[level, one] + total[level, two], first[level, one]
-        square = squares[level, one] + squares[level, two] + gap * gap * size / 2.0
-        head[level] = _place(head[level], 2, full)
-        used[level] -= 2
+@njit(**BORROWING)
+def _load(f, windows, buckets):  # type: ignore[no-untyped-def]
+    for level in range(LEVELS):
+        used, start = windows.used[f, level], _U(buckets.start[level])
+        buckets.head[level], buckets.tail[level] = buckets.start[level], buckets.start[level] + used
+        for k in range(_U(used)):
+            buckets.total[start + k] = windows.total[f, level, k]
+            buckets.squares[start + k] = windows.squares[f, level, k]
+            buckets.first[start + k] = windows.first[f, level, k]
+
+
+@njit(**BORROWING)
+def _store(f, windows, buckets):  # type: ignore[no-untyped-def]
+    for level in range(LEVELS):
+        head, used = _U(buckets.head[level]), buckets.tail[level] - buckets.head[level]
+        windows.used[f, level] = used
+        for k in range(_U(used)):
+            windows.total[f, level, k] = buckets.total[head + k]
+            windows.squares[f, level, k] = buckets.squares[head + k]
+            windows.first[f, level, k] = buckets.first[head + k]
+
+
+@njit(**BORROWING)
+def _gather(f, start, stop, values, index, low, high, buckets, row_of):  # type: ignore[no-untyped-def]
+    """Write a signal's values that are not missing, clipped, behind the buckets of level 0; returns their number."""
+    total, first = buckets.total, buckets.first
+    begin, end = _U(buckets.tail[0]), _NONE
+    for row in range(start, stop):
+        x = min(max(values[row, f], low), high)
+        total[begin + end], first[begin + end], row_of[end] = x, index[row], row
+        end += _NONE if np.isnan(values[row, f]) or abs(x) > LARGEST else _ONE
+    for k in range(end):
+        buckets.squares[begin + k] = 0.0
+    return np.int64(end)
+
+
+@njit(**BORROWING)
+def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row_of, statistic, threshold):  # type: ignore[no-untyped-def]
+    """Take a signal's values, check where a check is due and write the rows' statistics, up to the last value or a
+    check that says something; returns the values taken, the next row to write, and the verdict."""
+    most, depth = windows.total.shape[2], _depth(buckets)
+    top, hint, verdict = depth - 1, windows.counters[f, HINT], 0
+    ticks, width = windows.counters[f, TICKS], windows.counters[f, WIDTH]
+    due = rule.clock - ticks % rule.clock
+    if windows.counters[f, PENDING]:
+        # Values not taken yet stay behind the buckets of level 0.
+        for level in range(LEVELS):
+            buckets.head[level] = buckets.tail[level]
+        windows.counters[f, :] = 0
+        ticks, width, depth, top, due = 0, 0, 1, 0, rule.clock
+    while at < left and verdict == 0:
+        run = min(due, left - at)
+        top = max(top, _insert(run, most, buckets))
+        at, due, ticks, width, depth = at + run, due - run, ticks + run, width + run, max(depth, top + 1)
+        if due == 0 and width > rule.grace_period:
+            row = row_of[at - 1]
+            for k in range(_U(told), _U(row)):
+                statistic[f, k], threshold[f, k] = windows.newest[f, 0], windows.newest[f, 1]
+            told = row
+            lanes, sum_, squares = lay_out(top, depth, buckets, splits)
+            top = 0
+            verdict, gap, epsilon, hint = judge(lanes, sum_, squares, rule, value_range, splits, hint)
+            windows.newest[f, 0], windows.newest[f, 1] = gap, epsilon
+            warned = 1 if verdict == WARNING else 0
+            verdict = 0 if warned and windows.counters[f, WARNED] else verdict
+            windows.counters[f, WARNED] = warned
+        due = due or rule.clock
+    windows.counters[f, TICKS], windows.counters[f, WIDTH], windows.counters[f, HINT] = ticks, width, hint
+    return at, told, verdict
+
+
+@njit(inline="always", **BORROWING)
+def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
+    """Take the next `run` values behind level 0; returns the highest level that changed.
+
+    A level that holds more than `most` merges its two oldest. Which buckets merge does not depend on when: they are
+    the oldest, in order, and as many pairs as it takes. So all that enter a level are appended at once.
+    """
+    total, squares, first, head, tail, _ = buckets
+    level = 0
+    tail[0] += run
+    while tail[level] - head[level] > most:
+        inverse, half = 1.0 / (1 << level), 0.5 * (1 << level)
+        pairs = (tail[level] - head[level] - most + 1) // 2
+        begin, end = _U(head[level]), _U(tail[level + 1])
+        for k in range(_U(pairs)):
+            one, two, out = begin + k + k, begin + k + k + _ONE, end + k
+            gap = (total[one] - total[two]) * inverse
+            squares[out] = squares[one] + squares[two] + gap * gap * half
+            total[out] = total[one] + total[two]
+            first[out] = first[one]
+        head[level] += 2 * pairs
+        tail[level + 1] += pairs
         level += 1
-    if level >= counters[DEPTH]:
-        counters[DEPTH] = level + 1
+    return level
 
 
-@njit(cache=True, nogil=True)
-def _place(head, k, full):  # type: ignore[no-untyped-def]
-    """Where a level's k-th bucket lies, counted from the oldest."""
-    at = head + k
-    return at - full if at >= full else at
+@njit(**BORROWING)
+def _depth(buckets):  # type: ignore[no-untyped-def]
+    depth = LEVELS
+    while depth > 1 and buckets.head[depth - 1] == buckets.tail[depth - 1]:
+        depth -= 1
+    return depth
 
 
-@njit(cache=True, nogil=True)
-def moments(window):  # type: ignore[no-untyped-def]
-    """Width, sum and sum of squared deviations, from the buckets, the oldest first."""
-    totals, squares_of, head, used = window.total, window.squares, window.head, window.used
-    full = totals.shape[1]
-    width, total, squares = 0, 0.0, 0.0
-    for level in range(window.counters[DEPTH] - 1, -1, -1):
-        size, start, count = 1 << level, head[level], used[level]
-        for k in range(count):
-            at = _place(start, k, full)
-            bucket = totals[level, at]
-            squares += squares_of[level, at]
-            if width:
-                # Means over one denominator: divisions are what a check spends its time on.
-                gap = total * size - bucket * width
-                squares += gap * gap / (float(width) * size * (width + size))
-            width += size
-            total += bucket
-    return width, total, squares
-
-
-@njit(cache=True, nogil=True)
-def _scan(window, rule, value_range):  # type: ignore[no-untyped-def]
-    """The verdict of a check, and the difference and threshold of the split with the largest ratio of both."""
-    totals, head, used = window.total, window.head, window.used
-    width, total, squares = moments(window)
-    spread, full, least = 2.0 * squares / width, totals.shape[1], rule.min_window_length
-    confidence = np.log(2.0 * np.log(width) / rule.delta)
-    warns = rule.warning_delta > 0.0
-    doubt = np.log(2.0 * np.log(width) / rule.warning_delta) if warns else 0.0
-    # A split is of interest where gap > ratio * epsilon; squared, that needs no root for most of them.
-    square, linear = spread * confidence, 2.0 / 3.0 * value_range * confidence
-    verdict, ratio, statistic, threshold = 0, -1.0, np.nan, np.nan
-    older, older_total = 0, 0.0
-    for level in range(window.counters[DEPTH] - 1, -1, -1):
-        start, count = head[level], used[level]
-        for k in range(count):
-            older += 1 << level
-            older_total += totals[level, _place(start, k, full)]
-            newer = width - older
-            if older < least or newer < least:
-                continue
-            gap = abs(older_total * newer - (total - older_total) * older) / (float(older) * newer)
-            one, two = float(older - least + 1), float(newer - least + 1)
-            m = (one + two) / (one * two)
-            excess = gap - ratio * linear * m
-            if ratio < 0.0 or (excess > 0.0 and excess * excess > ratio * ratio * m * square):
-                epsilon = np.sqrt(m * square) + linear * m
-                ratio, statistic, threshold = gap / epsilon, gap, epsilon
-                verdict = DRIFT if gap > epsilon else verdict
-            if warns and verdict == 0 and gap > np.sqrt(m * spread * doubt) + 2.0 / 3.0 * value_range * doubt * m:
-                verdict = WARNING
-    return verdict, statistic, threshold
-
-
-@njit(cache=True, nogil=True)
-def _shrink(window, rule, value_range):  # type: ignore[no-untyped-def]
-    """Drop the oldest bucket while a split passes the test."""
-    counters, head, used = window.counters, window.head, window.used
-    verdict = DRIFT
-    while verdict == DRIFT:
-        level = counters[DEPTH] - 1
-        head[level] = _place(head[level], 1, window.total.shape[1])
-        used[level] -= 1
-        counters[WIDTH] -= 1 << level
-        while counters[DEPTH] > 1 and used[counters[DEPTH] - 1] == 0:
-            counters[DEPTH] -= 1
-        verdict = _scan(window, rule, value_range)[0]
-
-
-@njit(cache=True, nogil=True)
-def _onset(window, position):  # type: ignore[no-untyped-def]
-    """Jump of the mean at the most likely boundary, its index, and the ends of its likelihood-ratio set."""
-    width, total, squares = moments(window)
-    best, jump, onset = -1.0, 0.0, position
-    older, older_total = 0, 0.0
-    for level in range(window.counters[DEPTH] - 1, -1, -1):
-        for k in range(window.used[level]):
-            at = _place(window.head[level], k, window.total.shape[1])
-            gap = (total - older_total) / (width - older) - older_total / max(older, 1)
-            between = gap * gap * older * (width - older) / width
-            if older > 0 and between > best:
-                best, jump, onset = between, gap, window.first[level, at]
-            older += 1 << level
-            older_total += window.total[level, at]
-    earliest, latest = _onset_set(window, position, best - _ONSET_SET * (squares - best) / width)
-    return jump, onset, earliest, latest
-
-
-@njit(cache=True, nogil=True)
-def _onset_set(window, position, least):  # type: ignore[no-untyped-def]
-    """Indices between which lie all boundaries that explain `least` or more, and a bucket on each side."""
-    width, total, _ = moments(window)
-    older, older_total, before, inside = 0, 0.0, 0, False
-    earliest, latest = position, -1
-    for level in range(window.counters[DEPTH] - 1, -1, -1):
-        for k in range(window.used[level]):
-            at = _place(window.head[level], k, window.total.shape[1])
-            start = window.first[level, at]
-            if inside:
-                latest = start
-            inside = False
-            if older > 0:
-                gap = (total - older_total) / (width - older) - older_total / older
-                inside = gap * gap * older * (width - older) / width >= least
-            if inside:
-                earliest = min(earliest, before)
-            older += 1 << level
-            older_total += window.total[level, at]
-            before = start
-    return earliest, position if inside else latest
+@njit(**BORROWING)
+def _say(f, row, position, verdict, windows, rule, value_range, buckets, splits, whole, real):  # type: ignore[no-untyped-def]
+    """Write an alarm and, at a drift, shrink the window; returns 1, or 0 where the direction is not asked for."""
+    _, sum_, squares = laid_out(buckets, splits)
+    width = windows.counters[f, WIDTH]
+    jump, onset, earliest, latest = onset_of(buckets, width, sum_, squares, position)
+    effect = jump / np.sqrt(squares / width)
+    if verdict == DRIFT:
+        windows.counters[f, WIDTH] -= shrink(buckets, rule, value_range, splits)
+        windows.counters[f, PENDING] = rule.restart
+    sign = 1 if jump > 0 else -1
+    asked = rule.direction in (0, sign)
+    if asked:
+        whole[:] = (row, f, verdict, sign, onset, earliest, latest, windows.counters[f, WIDTH])
+        real[:] = (windows.newest[f, 0], windows.newest[f, 1], abs(effect))
+    return 1 if asked else 0

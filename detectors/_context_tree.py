@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from detectors.base import Floats, Ints
 
-__all__ = ["CLASSES", "NUMBERS", "TIME_CUTS", "Condition", "Rows", "Split", "chi_square_critical", "time_gains"]
+__all__ = [
+    "CLASSES",
+    "NUMBERS",
+    "TIME_CUTS",
+    "Condition",
+    "Rows",
+    "Split",
+    "best_feature",
+    "chi_square_critical",
+    "time_gains",
+]
 
 CLASSES, NUMBERS = 0, 1
 # Finer for features than for time: what a feature's cut leaves mixed must not look like a change.
@@ -102,14 +112,17 @@ class Rows:
 
     def gain_within(self, leaves: list[Ints], cut: int) -> float:
         """What a split at row `cut` gains where the leaf is known."""
+        # As plain Python: called alone these few sums would compile in the middle of a stream.
+        plain_disorder: Any = _disorder.py_func
+        plain_gain: Any = _gain.py_func
         whole = parts = gains = 0.0
         n = 0
         for leaf in leaves:
             sums = self._sums(leaf), self._sums(leaf[leaf < cut]), self._sums(leaf[leaf >= cut])
-            disorder = [_disorder(s, self.task) for s in sums]
+            disorder = [plain_disorder(s, self.task) for s in sums]
             gains += 2.0 * (disorder[0] - disorder[1] - disorder[2])
             whole, parts, n = whole + disorder[0], parts + disorder[1] + disorder[2], n + len(leaf)
-        return max(gains, 0.0) if self.task == CLASSES else float(_gain(whole, parts, 0.0, n, self.task))
+        return max(gains, 0.0) if self.task == CLASSES else float(plain_gain(whole, parts, 0.0, n, self.task))
 
     def confine(self, split: Split, needed: float, depth: int) -> Split:
         """The split under further conditions, as long as nearly all of the change lies on one side of one."""
@@ -134,7 +147,9 @@ class Rows:
     def _feature(self, members: Ints, cut: int = -1) -> _Feature:
         """The best split on a feature: of the labels, or with `cut` of their change at that row."""
         late = members >= cut
-        best = best_feature(self.bins[:, members], self.targets[members], late, cut >= 0, self.min_leaf, self.task)
+        # numpy lays these columns out by their number; one layout is one kernel.
+        bins = np.ascontiguousarray(self.bins[:, members])
+        best = best_feature(bins, self.targets[members], late, cut >= 0, self.min_leaf, self.task)
         return _Feature(*best)
 
     def _sides(

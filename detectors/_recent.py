@@ -39,7 +39,7 @@ def locate(ring, ring_at, seen, first, sign):  # type: ignore[no-untyped-def]
     -------
     onset, low, high : positions: the first value after the likeliest split, and the ends of the 95 %
         likelihood-ratio set. Where that set reaches the oldest value kept, `low` is `first`: it may be older
-    effect : difference of the means there in standard deviations within the two parts; 0 where these have none
+    effect : difference of the means there in standard deviations of all values kept; 0 where these have none
     newer : values after the split
     """
     n = min(seen, RECENT_N)
@@ -68,6 +68,6 @@ def locate(ring, ring_at, seen, first, sign):  # type: ignore[no-untyped-def]
     earliest = ring_at[(seen - n + max(low - 1, 0)) & (RECENT_N - 1)] if low > 1 else first
     latest = ring_at[(seen - n + high) & (RECENT_N - 1)]
     effect = 0.0
-    if within > 0.0 and best > 0.0:
-        effect = np.sqrt(best * n / (at * float(n - at)) / within)
+    if best > 0.0:
+        effect = np.sqrt(best * n / (at * float(n - at)) / (squares / n))
     return onset, earliest, latest, effect, n - at

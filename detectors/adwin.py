@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from detectors._adwin import DEPTH, LEVELS, WARNED, Rule, Window, fold, moments, window_of
+from detectors._adwin import LEVELS, WARNED, Window, fold, moments
+from detectors._adwin_check import Rule
 from detectors.base import (
     DRIFT,
     BlockResult,
@@ -102,29 +103,28 @@ class AdwinBank:
         self._rule = Rule(delta, warn, clock, min_window_length, grace_period, direction_sign(direction), int(restart))
         self._low, self._high = bound_arrays(bounds, n_signals)
         self._range = _ranges(value_range, self._low, self._high)
-        shape = (n_signals, LEVELS, max_buckets + 1)
+        shape = (n_signals, LEVELS, max_buckets)
         self._window = Window(
             total=np.zeros(shape), squares=np.zeros(shape), first=np.zeros(shape, dtype=np.int64),
-            head=np.zeros(shape[:2], dtype=np.int64), used=np.zeros(shape[:2], dtype=np.int64),
+            used=np.zeros((n_signals, LEVELS), dtype=np.int64),
             counters=np.zeros((n_signals, 5), dtype=np.int64),
             newest=np.full((n_signals, 2), np.nan),
         )  # fmt: skip
-        self._window.counters[:, DEPTH] = 1
 
     def update_many(self, values: Floats, index: Ints) -> BlockResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic, threshold = np.empty_like(block), np.empty_like(block)
+        statistic, threshold = (np.empty(block.shape[::-1]) for _ in range(2))
         whole, real = np.empty((block.size, 8), dtype=np.int64), np.empty((block.size, 3))
         count = fold(
             block, positions, self._window, self._rule, self._low, self._high, self._range, statistic, threshold,
             whole, real,
         )  # fmt: skip
-        return BlockResult(alarms_from(whole[:count], real[:count]), statistic, threshold)
+        return BlockResult(alarms_from(whole[:count], real[:count]), statistic.T, threshold.T)
 
     def moments(self, signal: int) -> tuple[int, float, float]:
         """Width, sum and sum of squared deviations of a signal's window."""
-        width, total, squares = moments(window_of(self._window, signal))
+        width, total, squares = moments(self._window, signal)
         return int(width), float(total), float(squares)
 
     def warned(self, signal: int) -> bool:
@@ -132,6 +132,9 @@ class AdwinBank:
         return bool(self._window.counters[signal, WARNED])
 
     def _arrays(self) -> dict[str, Any]:
+        held = np.arange(self.max_buckets) < self._window.used[:, :, None]
+        for array in (self._window.total, self._window.squares, self._window.first):
+            array[~held] = 0
         return {**self._window._asdict(), "low": self._low, "high": self._high, "value_range": self._range}
 
     def state(self) -> State:

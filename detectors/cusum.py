@@ -70,7 +70,7 @@ class CusumBank(StreamBank):
     earlier.
 
     An alarm's onset is the likeliest change of the mean within the newest 256 values, `effect` its size in spreads
-    within the two parts. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
+    of all of them. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
 
     References
     ----------
@@ -122,8 +122,8 @@ class CusumBank(StreamBank):
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         # Turned, so that one signal's lie together and numba sees one layout however many there are.
-        shown = statistic.T, threshold.T
-        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *shown, *buffers))
+        outputs = statistic, threshold, *buffers
+        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *outputs))
 
     def warned(self, signal: int) -> bool:
         """Whether a signal's sum stands in the warning zone."""

@@ -159,7 +159,7 @@ def _follow(f, values, index, signals, rule, statistic, threshold, whole, real, 
                 zone = DRIFT if level > limit else (WARNING if level > warn_limit else 0)
                 status = zone if zone == DRIFT or not warned else 0
                 warned = int(zone == WARNING)
-        statistic[row, f], threshold[row, f] = level, limit
+        statistic[f, row], threshold[f, row] = level, limit
         if status:
             write(
                 row, f, status, sign, level, limit, ring, ring_at, n, first, errors / n, whole[count], real[count]

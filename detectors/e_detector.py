@@ -71,12 +71,12 @@ class EDetectorBank(StreamBank):
     **The promise.** Between (re)start and false alarm lie `run_length` values or more on average, if the values lie
     within [0, 1] and the mean of each *given all before it* is at most `mean_at_most` (at least `mean_at_least`):
     independent or not, with means that wander below the bound, of any distribution. It is not robust to dependence
-    beyond that. With the *marginal* mean as the bound and a promise of 100,000, a trial found run lengths of 118,902 for
-    independent bits, 9,846 for a lag-1 correlation of .2, 929 for .5 and 250 for .8; this bank's, for a rate of .2, are
-    about 138,000, 7,100, 490 and 100. For such signals feed the means of blocks with gaps (`GappedBlocks`: blocks of
-    50, gaps of 10; `run_length` then counts blocks), and call the promise estimated. A bound that comes from data must
-    be an upper confidence limit, not the sample's mean. `cusum` keeps the promise with much to spare (10 times at
-    1,000), and is that much slower.
+    beyond that. With the *marginal* mean as the bound and a promise of 100,000, a trial found run lengths of 118,902
+    for independent bits, 9,846 for a lag-1 correlation of .2, 929 for .5 and 250 for .8; this bank's, for a rate of .2,
+    are about 138,000, 7,100, 490 and 100. For such signals feed the means of blocks with gaps (`GappedBlocks`: blocks
+    of 50, gaps of 10; `run_length` then counts blocks), and call the promise estimated. A bound that comes from data
+    must be an upper confidence limit, not the sample's mean. `cusum` keeps the promise with much to spare (10 times at
+    1,000), and is slower to find a change.
 
     **The bets.** A value x multiplies the worth of a bet by 1 + b (x / m - 1), b in (0, 1): on average at most 1 under
     the promise's condition. It is the likelihood ratio of a rate m + b (1 - m) against m where values are bits. The
@@ -163,6 +163,7 @@ class EDetectorBank(StreamBank):
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         limit = self.threshold
+        # Turned round it is C-ordered whatever the number of signals: one kernel.
         count: int = _fold(block, positions, self._signals, self._rule, limit, statistic, *buffers)
         threshold[...] = np.where(np.isnan(statistic), np.nan, limit)
         return count
@@ -252,7 +253,7 @@ def _fold(values, index, signals, rule, limit, statistic, whole, real):  # type:
                 _write(row, f, side, signals, rule, limit, whole[count], real[count])
                 counts[_PENDING] = 1
                 count += 1
-            statistic[row, f] = newest[0] if counts[_SEEN] >= rule.min_instances else np.nan
+            statistic[f, row] = newest[0] if counts[_SEEN] >= rule.min_instances else np.nan
     return count
 
 

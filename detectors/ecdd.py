@@ -95,7 +95,7 @@ class ECDDBank(StreamBank):
     takes: ClassVar[frozenset[Domain]] = frozenset({"bits"})
     rule_type = _Rule
 
-    def __init__(  # sizes: the names are those of MOA, whose users look for them
+    def __init__(
         self,
         n_signals: int,
         *,
@@ -185,7 +185,7 @@ def _follow(f, values, index, signals, rule, statistic, threshold, whole, real, 
                 zone = DRIFT if above > limit else (WARNING if above > rule.warning_level * limit else 0)
                 status = zone if zone == DRIFT or not warned else 0
                 warned = int(zone == WARNING)
-        statistic[row, f], threshold[row, f] = above, limit
+        statistic[f, row], threshold[f, row] = above, limit
         if status:
             write(
                 row, f, status, sign, above, limit, ring, ring_at, n, first, errors / n, whole[count], real[count]

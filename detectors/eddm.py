@@ -163,7 +163,7 @@ def _follow(f, values, index, signals, rule, statistic, threshold, whole, real, 
                 side = 0 if sign > 0 else 1
                 status = _take(n, places[side], gaps[side], rule)
                 shrunk = _larger(gaps[0, _SHRUNK], gaps[1, _SHRUNK])
-        statistic[row, f], threshold[row, f] = shrunk, np.nan if np.isnan(shrunk) else limit
+        statistic[f, row], threshold[f, row] = shrunk, np.nan if np.isnan(shrunk) else limit
         if status:
             write(
                 row, f, status, sign, shrunk, limit, ring, ring_at, n, first, errors / n, whole[count], real[count]

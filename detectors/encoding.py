@@ -76,6 +76,15 @@ class JointEncoder:
             at += kept + 1
         return encoded, filled
 
+    def groups(self) -> list[list[int]]:
+        """The encoded columns of each feature: numbers first, then categories."""
+        groups = [[column] for column in range(len(self.centre))]
+        at = len(self.centre)
+        for kept in self.kept.tolist():
+            groups.append(list(range(at, at + kept + 1)))
+            at += kept + 1
+        return groups
+
     def state(self) -> State:
         """Arrays and numbers for a checkpoint."""
         return {"centre": self.centre, "spread": self.spread, "kept": self.kept, "clip": self.clip}

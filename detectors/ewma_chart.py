@@ -29,6 +29,10 @@ from detectors.stream_bank import StreamBank, StreamDetector
 __all__ = ["EWMAChart", "EwmaChartBank"]
 
 
+# Less than this taken from 1 leaves 1; what is smaller still would soon be too small to multiply at full speed.
+_FADED = 1e-20
+
+
 class _Rule(NamedTuple):
     weight: float
     limit: float
@@ -68,7 +72,7 @@ class EwmaChartBank(StreamBank):
     is this chart, and their alarm positions are not reproduced.
 
     An alarm's onset is the likeliest change of the mean within the newest 256 values, `effect` its size in spreads
-    within the two parts. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
+    of all of them. Cost: O(1) a value in time; 4 kB + 8 `learn_n` bytes a signal.
 
     References
     ----------
@@ -119,8 +123,8 @@ class EwmaChartBank(StreamBank):
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         # Turned, so that one signal's lie together and numba sees one layout however many there are.
-        shown = statistic.T, threshold.T
-        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *shown, *buffers))
+        outputs = statistic, threshold, *buffers
+        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *outputs))
 
     def warned(self, signal: int) -> bool:
         """Whether a signal's average lies in the warning zone."""
@@ -157,6 +161,8 @@ def _fold_signal(values, index, f, signals, rule, low, high, statistic, threshol
     target, spread, edge, shown, average, fade = signals.real[f]
     seen, began, warned, pending = signals.whole[f]
     learn_n = rule.learn_n if np.isnan(given[0]) or np.isnan(given[1]) else 0
+    left, most = (1.0 - rule.weight) * (1.0 - rule.weight), rule.weight / (2.0 - rule.weight)
+    deviation = np.sqrt(most * (1.0 - fade))
     for row in range(values.shape[0]):
         x, status, sign = min(max(values[row, f], low), high), 0, 0
         if np.isnan(values[row, f]) or abs(x) > LARGEST:
@@ -165,7 +171,7 @@ def _fold_signal(values, index, f, signals, rule, low, high, statistic, threshol
             continue
         if pending or seen == 0:
             seen, began, warned, pending, shown, average = 0, index[row], 0, 0, np.nan, 0.0
-            fade = 1.0 if rule.exact else 0.0
+            fade, deviation = (1.0 if rule.exact else 0.0), np.sqrt(most)
             target, spread = given[0], floored(given[0], given[1])
             edge = edge_of(target, spread) if learn_n == 0 else np.inf
         keep(ring, ring_at, seen, min(max(x, target - edge), target + edge) if seen >= learn_n else x, index[row])
@@ -176,8 +182,10 @@ def _fold_signal(values, index, f, signals, rule, low, high, statistic, threshol
                 target, spread, edge = settle(signals.first[f], given, True, ring, seen)
         else:
             average += rule.weight * (standardised(x, target, spread) - average)
-            fade *= (1.0 - rule.weight) * (1.0 - rule.weight)
-            up = average / np.sqrt(rule.weight / (2.0 - rule.weight) * (1.0 - fade))
+            if fade > 0.0:
+                fade = fade * left if fade > _FADED else 0.0
+                deviation = np.sqrt(most * (1.0 - fade))
+            up = average / deviation
             sign = rule.direction or (1 if up >= 0.0 else -1)
             shown = sign * up
             status, warned = judge(shown, rule.limit, rule.warning_ratio * rule.limit, warned)

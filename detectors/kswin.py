@@ -110,9 +110,8 @@ class KswinBank(StreamBank):
         return _Signals(np.zeros(shape), at, weights, heights, seen, newest)
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
-        # Transposed they are C-ordered for any number of signals: one specialisation of the kernel.
-        parts = statistic.T, threshold.T, *buffers
-        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *parts))
+        outputs = statistic, threshold, *buffers
+        return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *outputs))
 
     def warned(self, signal: int) -> bool:
         """Never: it has no warning zone."""

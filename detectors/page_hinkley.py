@@ -148,7 +148,7 @@ def _column(f, count, values, index, sums, rule, low, high, statistic, threshold
     for row in range(values.shape[0]):
         x, position = min(max(values[row, f], low), high), index[row]
         if np.isnan(values[row, f]) or abs(x) > LARGEST:
-            statistic[row, f], threshold[row, f] = shown, np.nan if np.isnan(shown) else limit
+            statistic[f, row], threshold[f, row] = shown, np.nan if np.isnan(shown) else limit
             continue
         if pending or n == 0:
             mean, up, down, least, most, m2 = 0.0, 0.0, 0.0, np.inf, -np.inf, 0.0
@@ -172,7 +172,7 @@ def _column(f, count, values, index, sums, rule, low, high, statistic, threshold
         rises = rule.direction > 0 or (rule.direction == 0 and climb >= fall)
         shown = climb if rises else fall
         shown = shown if n >= rule.min_instances else np.nan
-        statistic[row, f], threshold[row, f] = shown, np.nan if np.isnan(shown) else limit
+        statistic[f, row], threshold[f, row] = shown, np.nan if np.isnan(shown) else limit
         pending = 1 if shown > limit else 0
         fresh = shown > zone and not warned
         warned = 1 if shown > zone and not pending else 0

@@ -1,6 +1,6 @@
 """Kolmogorov-Smirnov and Cramér-von Mises tests of a sliding window against a fixed reference, exact at every event.
 
-Both are read off one tree over the reference's values (`_rank_tree`): an arriving and a leaving value cost two paths.
+A value changes sums over the places between it and the one that leaves, which are kept in blocks (`_rank_fold`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._rank_layout import Rule, empty_ring, empty_tree
-from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
+from detectors._rank_fold import fold
+from detectors._rank_layout import Rule, empty_places, empty_prefixes, empty_ring
+from detectors._rank_places import places_of, plant, prefixes_of, resume, ring_of
 from detectors.base import (
     DRIFT,
     Alarm,
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 RankTest = Literal["ks", "cvm"]
-_NO_HISTORY = np.zeros((0, 0))
 _TESTS: tuple[RankTest, ...] = ("ks", "cvm")
 # What the ring is rebuilt from; places and sums follow from it and the reference.
 RING_STATE = ("values", "positions", "flags", "newest")
@@ -82,8 +82,9 @@ class RankBank:
     An alarm's direction is the sign of the largest difference (1: the window's values are the higher ones). Its onset
     interval is the window; the point in it is the split after which the ranks differ most from the reference's.
 
-    Cost of a value: O(log n) for the tree, and a scan of the window where it or the leaving one shares its gap between
-    reference values with others, to count ties. Memory: about 80 bytes for each value of reference and window.
+    Cost of a value: a search for its place, a walk over two blocks of 64 places and over the n / 32 blocks, all of it
+    as vectors, once for KS and twice for CvM; for CvM also a scan of the window where the hash of the value or of the
+    leaving one is not its alone, to count ties. Memory: about 75 bytes for each value of reference and window.
 
     References
     ----------
@@ -111,29 +112,26 @@ class RankBank:
         self.thresholds = rank_thresholds(counts, window_n, alpha=alpha, n_effective=n_effective)
         self.n_signals, self.window_n = len(self._reference), window_n
         self._ring = empty_ring(self.n_signals, window_n)
-        self._tree = empty_tree(self.n_signals, int(counts.max()))
-        self._plant()
-
-    def _plant(self) -> None:
+        self._places = empty_places(self.n_signals, int(counts.max()))
+        self._prefixes = empty_prefixes(self.n_signals, int(counts.max()))
+        self._none = np.zeros((self.n_signals, 0))  # no history, no reference to renew
         for f, part in enumerate(self._reference):
-            tree, ring = tree_of(self._tree, f), ring_of(self._ring, f)
-            plant(tree, part, self.window_n)
-            replant(tree, ring)
-            recount(ring)
+            plant(places_of(self._places, f), part, self.window_n)
 
     def update_many(self, values: Floats, index: Ints) -> RankResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic = np.empty((3, *block.shape))
+        columns = np.ascontiguousarray(block.T)
+        statistic = np.empty((3, *columns.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
         count = fold(
-            block, positions, self._tree, self._ring, self._rule, self.thresholds, _NO_HISTORY, _NO_HISTORY, 0,
-            statistic, whole, real,
+            columns, positions, self._places, self._prefixes, self._ring, self._rule, self.thresholds,
+            self._none, self._none, 0, statistic, whole, real,
         )  # fmt: skip
         return rank_result(self._rule, self.thresholds, statistic, whole[:count], real[:count])
 
     def state(self) -> State:
-        """Rule, thresholds, reference and window, copied; the tree is rebuilt from them."""
+        """Rule, thresholds, reference and window, copied; sums are rebuilt from them."""
         ring = {name: getattr(self._ring, name).copy() for name in RING_STATE}
         lengths = np.array([len(part) for part in self._reference], dtype=np.int64)
         return {
@@ -155,14 +153,15 @@ class RankBank:
             clear_ratio=float(state["clear_ratio"]),
         )  # fmt: skip
         restored(state, {name: getattr(bank._ring, name) for name in RING_STATE} | {"thresholds": bank.thresholds})
-        bank._plant()
+        for f in range(bank.n_signals):
+            resume(places_of(bank._places, f), prefixes_of(bank._prefixes, f), ring_of(bank._ring, f))
         return bank
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays held; constant."""
-        arrays = (*self._tree, *self._ring, *self._reference, self.thresholds)
-        return sum(array.nbytes for array in arrays)
+        held = (self._places, self._prefixes, self._ring, self._reference, (self.thresholds,))
+        return sum(array.nbytes for arrays in held for array in arrays)
 
 
 class _SingleRankTest:
@@ -259,8 +258,8 @@ def rank_result(rule: Rule, thresholds: Floats, statistic: Floats, whole: Ints, 
     for test in range(2):
         mine = whole[:, 8] == test
         # Where there is no statistic yet the part of ties is NaN too, and so becomes the threshold.
-        threshold = thresholds[:, test] + (statistic[2] if test else 0.0 * statistic[0])
-        parts.append(BlockResult(alarms_from(whole[mine], real[mine]), statistic[test], threshold))
+        threshold = thresholds[:, test, None] + (statistic[2] if test else 0.0 * statistic[0])
+        parts.append(BlockResult(alarms_from(whole[mine], real[mine]), statistic[test].T, threshold.T))
     return RankResult(parts[0] if rule.ks else None, parts[1] if rule.cvm else None)
 
 

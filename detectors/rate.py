@@ -74,7 +74,7 @@ class RateBank(StreamBank):
     later than a tenth of its time to a false alarm, were there no event at all, is not watched; `limits` shows it.
 
     An alarm's onset is the likeliest change of the mean within the newest 256 values: of rarer events it says little;
-    `effect` is its size in spreads within the two parts. Cost: O(1) a value in time, 4 kB a signal; a construction
+    `effect` is its size in spreads of all of them. Cost: O(1) a value in time, 4 kB a signal; a construction
     takes O(1/p0) in time and memory a signal, at most some 20 ms.
 
     References
@@ -158,8 +158,8 @@ class RateBank(StreamBank):
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         # Turned, so that one signal's lie together and numba sees one layout however many there are.
-        shown = statistic.T, threshold.T
-        return int(_fold(block, positions, self._signals, self._rule, *shown, *buffers))
+        outputs = statistic, threshold, *buffers
+        return int(_fold(block, positions, self._signals, self._rule, *outputs))
 
     def warned(self, signal: int) -> bool:
         """Whether a signal's sum stands in the warning zone."""

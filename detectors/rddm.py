@@ -183,7 +183,7 @@ def _follow(f, values, index, signals, rule, statistic, threshold, whole, real, 
             if counts[_N] >= rule.min_num_instances:
                 status, sign, level, limit = _test(index[row], counts, least, rule)
                 sums[:] = (level, limit)
-        statistic[row, f], threshold[row, f] = level, limit
+        statistic[f, row], threshold[f, row] = level, limit
         if status:
             rate = counts[_ERRORS] / counts[_N]
             write(

@@ -105,8 +105,7 @@ class StepdBank(StreamBank):
         return signals
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
-        # Transposed they are C-ordered for any number of signals: one specialisation of the kernel.
-        return int(_fold(block, positions, self._signals, self._rule, statistic.T, threshold.T, *buffers))
+        return int(_fold(block, positions, self._signals, self._rule, statistic, threshold, *buffers))
 
     def warned(self, signal: int) -> bool:
         """Whether a signal's newest test passed at the warning level."""

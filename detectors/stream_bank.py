@@ -59,7 +59,7 @@ class StreamBank:
         raise NotImplementedError
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
-        """Fold a block, write each row's statistic and threshold, and the alarms into the two buffers; their number.
+        """Fold a block, write statistic and threshold of each row [F, n], and alarms into two buffers; their number.
 
         `buffers` are whole [n F, 8] (row, signal, status, direction, onset, low, high, n) and real [n F, 3]
         (statistic, threshold, effect), as `alarms_from` takes them.
@@ -70,10 +70,10 @@ class StreamBank:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
         # One signal's column lies together: kernels go signal by signal, with its state in registers.
-        statistic, threshold = (np.empty(block.shape[::-1]).T for _ in range(2))
+        statistic, threshold = np.empty(block.shape[::-1]), np.empty(block.shape[::-1])
         whole, real = np.empty((block.size, 8), dtype=np.int64), np.empty((block.size, 3))
         count = self._fold(block, positions, statistic, threshold, whole, real)
-        return BlockResult(alarms_from(whole[:count], real[:count]), statistic, threshold)
+        return BlockResult(alarms_from(whole[:count], real[:count]), statistic.T, threshold.T)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {**self._signals._asdict(), "low": self._low, "high": self._high}

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from detectors._rank_layout import empty_ring, empty_tree
-from detectors._rank_tree import fold, plant, recount, replant, ring_of, tree_of
+from detectors._rank_fold import fold
+from detectors._rank_layout import empty_places, empty_prefixes, empty_ring
+from detectors._rank_places import SEEN, places_of, plant, prefixes_of, resume, ring_of
 from detectors.base import Domain, Floats, Ints, State, checked_block, require, restored
 from detectors.rank_tests import (
     RING_STATE,
@@ -71,18 +72,20 @@ class TrailingRankBank:
         self.n_signals, self.window_n = n_signals, window_n
         self.gap_n, self.step_n = gap_n, step_n
         self._ring = empty_ring(n_signals, window_n)
-        self._tree = empty_tree(n_signals, reference_n)
+        self._places = empty_places(n_signals, reference_n)
+        self._prefixes = empty_prefixes(n_signals, reference_n)
         self._reference = np.zeros((n_signals, reference_n))
         self._history = np.zeros((n_signals, reference_n + gap_n + window_n))
 
     def update_many(self, values: Floats, index: Ints) -> RankResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic = np.empty((3, *block.shape))
+        columns = np.ascontiguousarray(block.T)
+        statistic = np.empty((3, *columns.shape))
         whole, real = np.empty((2 * block.size, 9), dtype=np.int64), np.empty((2 * block.size, 3))
         count = fold(
-            block, positions, self._tree, self._ring, self._rule, self.thresholds, self._history, self._reference,
-            self.step_n, statistic, whole, real,
+            columns, positions, self._places, self._prefixes, self._ring, self._rule, self.thresholds,
+            self._history, self._reference, self.step_n, statistic, whole, real,
         )  # fmt: skip
         return rank_result(self._rule, self.thresholds, statistic, whole[:count], real[:count])
 
@@ -91,7 +94,7 @@ class TrailingRankBank:
         return {**ring, "reference": self._reference, "history": self._history, "thresholds": self.thresholds}
 
     def state(self) -> State:
-        """Plan, rule, references, history and windows, copied; the trees are rebuilt from them."""
+        """Plan, rule, references, history and windows, copied; sums are rebuilt from them."""
         sizes = {
             "n_signals": self.n_signals,
             "reference_n": self._reference.shape[1],
@@ -113,20 +116,15 @@ class TrailingRankBank:
             clear_ratio=float(state["clear_ratio"]),
         )  # fmt: skip
         restored(state, bank._arrays())
-        bank._plant()
+        for f in range(bank.n_signals):
+            places, ring = places_of(bank._places, f), ring_of(bank._ring, f)
+            if ring.flags[SEEN] >= bank._history.shape[1]:
+                plant(places, bank._reference[f], bank.window_n)
+                resume(places, prefixes_of(bank._prefixes, f), ring)
         return bank
-
-    def _plant(self) -> None:
-        held = self._history.shape[1]
-        for f in range(self.n_signals):
-            tree, ring = tree_of(self._tree, f), ring_of(self._ring, f)
-            if ring.flags[0] >= held:
-                plant(tree, self._reference[f], self.window_n)
-            replant(tree, ring)
-            recount(ring)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays held; constant."""
-        arrays = (*self._tree, *self._ring, self._reference, self._history, self.thresholds)
+        arrays = (*self._places, *self._prefixes, *self._ring, self._reference, self._history, self.thresholds)
         return sum(array.nbytes for array in arrays)

@@ -94,6 +94,7 @@ def _replay(options: argparse.Namespace) -> int:
     from service.replay import replay, write_results
 
     config, guessed = _replay_configuration(options)
+    _warm(config)
     sizes = sum(path.stat().st_size for path in options.files if path.is_file())
     with tqdm(total=sizes, unit="B", unit_scale=True, file=sys.stderr, disable=None, desc="replay") as bar:
         events = itertools.chain.from_iterable(
@@ -105,6 +106,15 @@ def _replay(options: argparse.Namespace) -> int:
         write_results(replayed, options.out)
     sys.stdout.buffer.write(msgspec.json.encode(replayed.summary) + b"\n")
     return 0
+
+
+def _warm(config: Config) -> None:
+    from service.warm import registered, slowly, warm_detectors
+
+    def say(step: str) -> None:
+        sys.stderr.write(step + "\n")
+
+    warm_detectors(registered(config), slowly(say))
 
 
 def _advance(bar: Any) -> Callable[[int, int], None]:
@@ -139,6 +149,7 @@ def _demo(options: argparse.Namespace) -> int:
     data_dir = options.data_dir or Path(os.environ.get("ANCHORWATCH_DEMO_DIR", "anchorwatch-data/demo"))
     prepare_environment(data_dir)
     if options.once:
+        _warm(demo.demo_config())
         card = demo.scorecard(options.events)
         sys.stdout.buffer.write(msgspec.json.encode(card) + b"\n")
         return 0

@@ -13,31 +13,29 @@ from typing import Any, Literal
 
 import msgspec
 
+from detectors.base import Direction
 from service.config_checks import check
 from service.config_errors import ConfigurationError, explain, override, reject_unknown
+from service.detector_config import DetectorName, DetectorsConfig
 from service.durations import parse_duration_ms
 from stream.schema import FeatureSchema, MonitorSchema
 
 __all__ = [
     "AdaptationConfig",
-    "AdwinConfig",
     "CommitConfig",
     "Config",
     "ConfigurationError",
     "DeadLettersConfig",
-    "DetectorsConfig",
     "EmbeddedConfig",
-    "EnergyConfig",
     "FeatureConfig",
     "HttpConfig",
     "KafkaConfig",
     "LabelsConfig",
     "LearnerConfig",
     "MonitorConfig",
-    "PageHinkleyConfig",
     "PipelineConfig",
-    "RankTestConfig",
     "ReferenceConfig",
+    "SignalConfig",
     "TransportConfig",
     "WebhookConfig",
     "load",
@@ -58,7 +56,7 @@ class FeatureConfig(FeatureSchema, frozen=True, kw_only=True, forbid_unknown_fie
     learn: bool = True
     reason: str = ""
     reference: Literal["fixed", "trailing"] | None = None
-    detectors: tuple[Literal["adwin", "page_hinkley", "ks", "cvm"], ...] | None = None
+    detectors: tuple[DetectorName, ...] | None = None
     min_effect: float | None = None
 
 
@@ -86,53 +84,12 @@ class ReferenceConfig(_Base, frozen=True, kw_only=True):
     step: int = 500
 
 
-class AdwinConfig(_Base, frozen=True, kw_only=True):
-    """ADWIN on values scaled to [0, 1]; `delta` is its confidence, checked every `clock` values."""
+class SignalConfig(_Base, frozen=True, kw_only=True):
+    """What runs on one signal, or on all whose name goes on after this one with `:`, `/` or `@` (`error`, `missing`):
+    its detectors, instead of those that are enabled, and the direction in which they alarm (up = worse for errors)."""
 
-    enabled: bool = True
-    delta: float = 0.002
-    clock: int = 32
-
-
-class PageHinkleyConfig(_Base, frozen=True, kw_only=True):
-    """`delta` and `threshold` count in units of the signal's reference spread. With the customary .005 and 50 a stable
-    normal signal alarms every 3,000 values (Siegmund's approximation); with .25 and 25 every 2 million."""
-
-    enabled: bool = True
-    min_instances: int = 30
-    delta: float = 0.25
-    threshold: float = 25.0
-    alpha: float = 0.9999
-
-
-class RankTestConfig(_Base, frozen=True, kw_only=True):
-    """KS or CvM of a window: the nominal level of one look, the least effect, and how often it is tested."""
-
-    enabled: bool = True
-    alpha: float = 1e-6
-    min_effect: float = 0.1
-    test_every: int = 1
-
-
-class EnergyConfig(_Base, frozen=True, kw_only=True):
-    """Energy distance of all features jointly; `window` and `reference` shorten those of the monitor."""
-
-    enabled: bool = True
-    alpha: float = 1e-4
-    min_effect: float = 0.1
-    test_every: int = 1
-    window: int | None = None
-    reference: int | None = None
-
-
-class DetectorsConfig(_Base, frozen=True, kw_only=True):
-    """The detectors, each with its parameters."""
-
-    adwin: AdwinConfig = AdwinConfig()
-    page_hinkley: PageHinkleyConfig = PageHinkleyConfig()
-    ks: RankTestConfig = RankTestConfig()
-    cvm: RankTestConfig = RankTestConfig()
-    energy: EnergyConfig = EnergyConfig()
+    detectors: tuple[DetectorName, ...] | None = None
+    direction: Direction | None = None
 
 
 class LearnerConfig(_Base, frozen=True, kw_only=True):
@@ -153,7 +110,9 @@ class AdaptationConfig(_Base, frozen=True, kw_only=True):
 
 class MonitorConfig(_Base, frozen=True, kw_only=True):
     """What watches one model's stream. Errors that come in runs are no independent values: `error_block` averages
-    them over that many labelled predictions before a detector sees them."""
+    them over that many labelled predictions before a detector sees them. A rare class drowns in all errors:
+    `error_classes` names labels whose errors are signals of their own. `quality_block` averages missing and unseen
+    values, which come in runs too, over that many predictions."""
 
     task: Literal["classification", "regression"] = "classification"
     timezone: str | None = None
@@ -161,12 +120,15 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     labels: LabelsConfig = LabelsConfig()
     reference: ReferenceConfig = ReferenceConfig()
     detectors: DetectorsConfig = DetectorsConfig()
+    signals: dict[str, SignalConfig] = {}
     learners: dict[str, LearnerConfig] = {}
     champion: str | None = None
     probe: LearnerConfig | None = None
     adaptation: AdaptationConfig = AdaptationConfig()
     metrics_window: int = 1_000
     error_block: int = 1
+    error_classes: tuple[str, ...] = ()
+    quality_block: int = 1
     cooldown: int = 1_000
     max_skew: str = "7d"
     max_categories: int = 1_000

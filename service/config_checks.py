@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from service.config_errors import ConfigurationError, at_least, share
 from service.durations import parse_duration_ms
+from service.pairing import check_pairings
 from stream.refusal import RefusalError
 from stream.validate import Rules
 
 if TYPE_CHECKING:
-    from service.config import Config, DetectorsConfig, FeatureConfig, MonitorConfig
+    from service.config import Config, FeatureConfig, MonitorConfig
+    from service.detector_config import DetectorsConfig
 
 __all__ = ["check"]
 
+_JOINT = ("energy", "sliced_energy", "mmd", "domain_classifier")
 _RESERVED = frozenset({"majority", "mean", "no_change", "probe"})  # members that every committee may have
 
 
@@ -42,6 +45,7 @@ def check(config: Config) -> None:
         raise ConfigurationError(f"http.port = {config.http.port}: must be from 0 (any free port) to 65535")
     for name, monitor in config.monitors.items():
         _check_monitor(f"monitors.{name}", monitor)
+        check_pairings(f"monitors.{name}", monitor)
         _check_detectors(f"monitors.{name}.detectors", monitor.detectors)
         _check_features(f"monitors.{name}.features", monitor.features)
         try:
@@ -62,7 +66,9 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
         at_least(f"{key}.reference.{part}", getattr(monitor.reference, part), least)
     for part in ("correction_window", "max_pending", "max_early", "age_n"):
         _positive(f"{key}.labels.{part}", getattr(monitor.labels, part))
-    for part in ("metrics_window", "error_block", "cooldown", "max_categories", "max_classes", "max_versions"):
+    for part in ("metrics_window", "error_block", "quality_block", "cooldown"):
+        _positive(f"{key}.{part}", getattr(monitor, part))
+    for part in ("max_categories", "max_classes", "max_versions"):
         _positive(f"{key}.{part}", getattr(monitor, part))
     if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
         raise ConfigurationError(
@@ -100,12 +106,31 @@ def _check_detectors(key: str, detectors: DetectorsConfig) -> None:
     at_least(f"{key}.page_hinkley.min_instances", part.min_instances, 1)
     if not part.threshold > 0:
         raise ConfigurationError(f"{key}.page_hinkley.threshold = {part.threshold}: must be above 0")
-    for name in ("ks", "cvm", "energy"):
+    for name in ("ks", "cvm", *_JOINT):
         share(f"{key}.{name}.alpha", getattr(detectors, name).alpha)
-        at_least(f"{key}.{name}.test_every", getattr(detectors, name).test_every, 1)
+        every = "refit_every" if name == "domain_classifier" else "test_every"
+        at_least(f"{key}.{name}.{every}", getattr(getattr(detectors, name), every), 1)
+    _check_made(key, detectors)
     for name in ("window", "reference"):
         value = getattr(detectors.energy, name)
         at_least(f"{key}.energy.{name}", 1 if value is None else value, 1)
+
+
+def _check_made(key: str, detectors: DetectorsConfig) -> None:
+    """Make a bank of each section that differs from the defaults: the banks know what they refuse.
+
+    Only such sections, since making banks loads the compiler.
+    """
+    for name in detectors.__struct_fields__:
+        section = getattr(detectors, name)
+        if section == type(section)():
+            continue
+        from service.try_detectors import try_section
+
+        try:
+            try_section(name, section)
+        except ValueError as error:
+            raise ConfigurationError(f"{key}.{name}: {error}") from error
 
 
 def _check_shared(key: str, detectors: DetectorsConfig) -> None:

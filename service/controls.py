@@ -39,6 +39,7 @@ def _accept_reference(fold: MonitorFold, parameters: dict[str, Any], moment: Mom
         yield "drift", record
     fold.signals.restart()
     fold.errors.restart()
+    fold.context.restart()
     fold.committee.renew_probe()
     fold.reference_from = fold.join.next_number
 

@@ -59,6 +59,7 @@ class Alarm:
     onset_high: int
     n: int
     level: bool
+    opens: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -113,6 +114,8 @@ class Episodes:
         if alarm.status == _CLEARED:
             return [self._close(key, episode, moment, "back")] if episode is not None and episode.open else []
         if alarm.status == _WARNING:
+            return []
+        if not alarm.opens and (episode is None or not episode.open):
             return []
         if episode is not None and episode.open:
             return self._again(key, episode, alarm, moment)

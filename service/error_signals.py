@@ -13,6 +13,7 @@ import numpy as np
 
 from service.config import MonitorConfig
 from service.mean_signals import MeanSignals, Spoken
+from service.pairing import runs
 
 __all__ = ["ErrorSignals", "Heard"]
 
@@ -78,16 +79,21 @@ class ErrorSignals:
         return signal
 
     def _make(self, name: str, kind: str, place: int) -> MeanSignals:
-        order = self._first_order + 2 * place
         config = self.config
+        names: tuple[str, ...] = (name,)
+        bounds, reference_n = None, config.reference.n
         if name == "delay":
-            return MeanSignals((name,), kind, config.detectors, reference_n=config.labels.age_n, order=order)
-        if config.task == "classification" and config.error_block > 1:
-            return MeanSignals((name,), kind, config.detectors, reference_n=_BLOCKS_N, order=order)
-        if config.task == "classification":
-            return MeanSignals((name,), kind, config.detectors, bounds=(0.0, 1.0), order=order)
-        names = (name, name.replace("error:", "residual:", 1))
-        return MeanSignals(names, kind, config.detectors, reference_n=config.reference.n, order=order)
+            reference_n = config.labels.age_n
+        elif config.task == "regression":
+            names = (name, name.replace("error:", "residual:", 1))
+        elif config.error_block > 1:
+            reference_n = _BLOCKS_N
+        else:
+            bounds = (0.0, 1.0)
+        return MeanSignals(
+            names, kind, config.detectors, runs={n: runs(config, n) for n in names}, bounds=bounds,
+            reference_n=reference_n, order=self._first_order + 2 * place, quiet_n=config.cooldown,
+        )  # fmt: skip
 
     def hear(self, name: str, kind: str, values: tuple[float, ...], number: int, mark: tuple[int, float, bool]) -> None:
         """Keep the values of prediction `number`; `mark` is (event of the batch, maturity, backfill)."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from service.config import MonitorConfig, parse_duration_ms
+from service.context_signal import ContextSignal
 from service.controls import apply_control
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
@@ -28,8 +30,11 @@ from stream.validate import Rules
 
 __all__ = ["FoldOutput", "MonitorFold"]
 
+Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
+
 _LEARNED = (LabelResult.JOINED, LabelResult.LATE)
 _FIRST_ERROR_ORDER = 1 << 20
+_CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
 
 
@@ -64,6 +69,7 @@ class MonitorFold:
         self.watermark = Watermark(parse_duration_ms(config.max_skew))
         self.signals = FeatureSignals(config)
         self.errors = ErrorSignals(config, _FIRST_ERROR_ORDER)
+        self.context = ContextSignal(config, order=_CONTEXT_ORDER)
         self.committee = Committee(config)
         self.scoreboard = Scoreboard(config)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
@@ -111,7 +117,8 @@ class MonitorFold:
         accepted: list[tuple[int, int]] = []
         counts: dict[int, tuple[int, int]] = {}
         score, margin = np.full(len(batch.prediction), _NAN), np.full(len(batch.prediction), _NAN)
-        features = feature_rows(batch, self.config.features) if self.committee.learns else None
+        kept = self.committee.learns or self.context.wanted
+        features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
         observe, join = self.watermark.observe, self.join
         offsets = batch.offset.tolist()
@@ -219,18 +226,27 @@ class MonitorFold:
     def _errors(self, at: int, number: int, row: PendingPrediction) -> None:
         counts = self.join.counts
         mark = (at, (counts.matured - counts.unlabelled) / counts.matured, row.backfill)
+        if row.label is not None:
+            self.context.hear(row.features, row.label, number, mark)
         if row.prediction is not None:
             version = self.scoreboard.version(row.version)
-            name = f"error:producer@{version}" if version else "error:producer"
-            self.errors.hear(name, "performance", self._error(row.prediction, row.label), number, mark)
+            self._performance("producer", f"@{version}" if version else "", row.prediction, (number, row, mark))
         elif self.committee.champion in row.answers:
-            values = self._error(row.answers[self.committee.champion][0], row.label)
-            self.errors.hear("error:champion", "performance", values, number, mark)
+            self._performance("champion", "", row.answers[self.committee.champion][0], (number, row, mark))
         # The answers of a probe that was renewed since would look like a change of concept.
         if "probe" in row.answers and number >= self.reference_from:
             self._concept(self._error(row.answers["probe"][0], row.label), number, mark)
         if self.config.adaptation.watch == "own_error":
             self._own_errors(row, number)
+
+    def _performance(self, who: str, version: str, predicted: Any, judged: tuple[int, PendingPrediction, Mark]) -> None:
+        """The error of the served model, and once more where the label is one of the classes watched on their own."""
+        number, row, mark = judged
+        values = self._error(predicted, row.label)
+        self.errors.hear(f"error:{who}{version}", "performance", values, number, mark)
+        if row.label in self.config.error_classes:
+            name = f"error:{who}/{quote(str(row.label), safe='')}{version}"
+            self.errors.hear(name, "performance", values, number, mark)
 
     def _error(self, predicted: Any, label: Any) -> tuple[float, ...]:
         if self.classification:
@@ -299,7 +315,7 @@ class MonitorFold:
 
     def _speak(self, batch: MonitorBatch, counts: dict[int, tuple[int, int]], heard: list[Heard]) -> None:
         """Turn alarms into episodes, in the order of events and, within one event, of signals and detectors."""
-        heard = heard + self.errors.flush() + self._heard
+        heard = heard + self.errors.flush() + self.context.flush() + self._heard
         self._heard = []
         heard.sort(key=lambda h: (h.event, h.spoken.order))
         for h in heard:

@@ -31,11 +31,24 @@ class FoldState:
         self.fold = fold
         self._digests: dict[str, bytes] = {}
         config = fold.config
-        signals = (config.features, config.reference, config.detectors, config.seed, config.max_categories)
+        watched = (config.features, config.reference, config.detectors, config.signals)
+        signals = (*watched, config.quality_block, config.seed, config.max_categories)
         self._fingerprints = {
             "signals": fingerprint(signals),
             "errors": fingerprint(
-                (config.detectors, config.reference, config.task, config.labels.age_n, config.error_block)
+                (
+                    config.detectors,
+                    config.signals,
+                    config.reference,
+                    config.task,
+                    config.labels.age_n,
+                    config.error_block,
+                )
+            ),
+            "context": fingerprint(
+                (config.features, config.detectors.context, config.task, config.max_categories)
+                if fold.context.wanted
+                else None
             ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((config.metrics_window, config.max_classes, config.task)),
@@ -81,6 +94,7 @@ class FoldState:
                 "rejected": fold.rejected,
                 **{name: getattr(fold, name) for name in _PLAIN},
             },
+            "context": fold.context.state(),
             "committee": fold.committee.state() | {"policies": fold.committee.policy_states()},
             "episodes": fold.episodes.state(),
             "errors": fold.errors.state(),
@@ -101,7 +115,11 @@ class FoldState:
             setattr(fold, name, core[name])
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))
-        anew = [name for name in ("signals", "errors", "scores", "committee") if not self._load_part(name, components)]
+        anew = [
+            name
+            for name in ("signals", "errors", "context", "scores", "committee")
+            if not self._load_part(name, components)
+        ]
         if "scores" in anew:
             self._void_tickets()
         if "committee" in anew:
@@ -120,7 +138,7 @@ class FoldState:
         fold = self.fold
         try:
             tree = decode(components[name], self._fingerprints[name])
-        except StateMismatchError:
+        except (KeyError, StateMismatchError):
             return False
         if name == "committee":
             learners = {n.removeprefix(_LEARNER): d for n, d in components.items() if n.startswith(_LEARNER)}

@@ -47,6 +47,7 @@ class Service:
     worker: Worker
     intake: Ingest
     warm: bool = False
+    warming: str = "waiting for the worker"
 
     def view(self) -> Mapping[str, Any]:
         """The read view as of the last commit."""
@@ -55,7 +56,7 @@ class Service:
     def ready(self) -> tuple[bool, Mapping[str, str]]:
         """Verdict, and per part `ok` or what is missing."""
         _, parts = self.worker.ready()
-        parts["kernels"] = "ok" if self.warm else "compiling or loading; the first start after an installation is slow"
+        parts["kernels"] = "ok" if self.warm else self.warming
         return all(part == "ok" for part in parts.values()), parts
 
     def ingest(self) -> Ingest:
@@ -189,10 +190,14 @@ def _last_word(worker: Worker) -> str:
 
 def _work(service: Service) -> None:
     """Compile or load the kernels first, so that the first event is as fast as the thousandth; then work."""
-    from service.warm import warm
+    from service.warm import slowly, warm
 
-    log.info("loading kernels (compiled once, then cached)")
-    warm()
+    def say(step: str) -> None:
+        service.warming = f"compiling or loading {step}; slow at the first start after an installation only"
+        told(step)
+
+    told = slowly(log.info)
+    warm(service.settings, say)
     service.warm = True
     service.worker.sender.start()
     service.worker.run()

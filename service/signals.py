@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.encoding import JointEncoder
+from detectors.gapped_blocks import GappedBlocks
 from service.config import MonitorConfig
+from service.joint_signals import JointSignals
+from service.level_signals import LevelSignals
 from service.mean_signals import MeanSignals, Spoken
+from service.pairing import Run, runs, trailing
 from service.scaling import LARGEST
 from service.vocabulary import Vocabulary
-from service.window_signals import JointSignal, RankSignals, WatchedColumn, suspects
+from service.window_signals import RANKS, RankSignals, WatchedColumn, suspects
 
 __all__ = ["FeatureSignals", "PredictionColumns"]
 
@@ -47,12 +51,14 @@ class FeatureSignals:
         categorical = [n for n, f in features.items() if f.type != "numeric"]
         self._numeric_at = [i for i, n in enumerate(numeric) if features[n].watch]
         self._categorical_at = [i for i, n in enumerate(categorical) if features[n].watch]
-        self._numeric_n, self._categorical_n = len(numeric), len(categorical)
         watched = [numeric[i] for i in self._numeric_at] + [categorical[i] for i in self._categorical_at]
         classes = ["prediction"] if config.task == "classification" else []
         self._watched = watched
         self.names = tuple(f"feature:{n}" for n in watched) + tuple(classes) + ("score", "margin")
         self.kinds = tuple(["data"] * len(watched) + ["prediction"] * (len(classes) + 2))
+        self.quality_names = tuple(f"missing:{n}" for n in watched) + tuple(
+            f"unseen:{categorical[i]}" for i in self._categorical_at
+        )
         self.seen = 0
         self.filled = 0
         self.blind: dict[str, str] = {}
@@ -61,49 +67,41 @@ class FeatureSignals:
         self._make_parts()
 
     def _make_parts(self) -> None:
-        config = self.config
-        enabled = self._enabled()
-        self.means = MeanSignals(self.names, "data", config.detectors, reference_n=config.reference.n, enabled=enabled)
-        self.quality = MeanSignals(
-            ("missing", "unseen"), "quality", config.detectors, bounds=(0.0, 1.0), order=len(self.names)
+        config, detectors, reference = self.config, self.config.detectors, self.config.reference
+        chosen = {name: runs(config, name) for name in (*self.names, *self.quality_names)}
+        columns = [WatchedColumn(n, kind, c) for c, (n, kind) in enumerate(zip(self.names, self.kinds, strict=True))]
+        self.means = MeanSignals(
+            self.names, "data", detectors, runs=chosen, reference_n=reference.n, quiet_n=config.cooldown
         )
+        self.quality = MeanSignals(
+            self.quality_names, "quality", detectors, runs=chosen, bounds=(0.0, 1.0), reference_n=reference.n,
+            order=len(self.names), quiet_n=config.cooldown,
+        )  # fmt: skip
         self.ranks = [
-            RankSignals(
-                [WatchedColumn(self.names[c], self.kinds[c], c) for c in columns],
-                config=config.detectors, reference=config.reference, mode=mode, min_effect=effect, enabled=enabled,
-            )
-            for (mode, effect), columns in self._rank_groups().items()
-        ]  # fmt: skip
-        self.joint = JointSignal(config.detectors, config.reference, order=len(self.names) + 2, seed=config.seed)
+            RankSignals(part, config=detectors, reference=reference, mode=mode, min_effect=effect, runs=chosen)
+            for (mode, effect), part in self._rank_groups(columns, chosen).items()
+        ]
+        self.levels = LevelSignals(
+            columns, runs=chosen, config=detectors, window_n=reference.window,
+            min_effects={c.name: self._min_effect(c.name) for c in columns},
+        )  # fmt: skip
+        self.joint = JointSignals(config, order=len(self.names) + len(self.quality_names))
+        self._blocks = GappedBlocks(len(self.quality_names), block_n=config.quality_block, gap_n=0)
         self._encoder: JointEncoder | None = None
 
-    def _enabled(self) -> dict[str, tuple[str, ...]]:
-        """Which detectors run where not all do: those that a feature names; against a trailing reference, which says
-        that the level moves by itself, no detector of a change of mean."""
-        enabled: dict[str, tuple[str, ...]] = {}
-        for name in self.names:
-            feature = self.config.features.get(name.removeprefix("feature:")) if ":" in name else None
-            if feature is not None and feature.detectors is not None:
-                enabled[name] = tuple(feature.detectors)
-            elif self._mode(name)[0] == "trailing":
-                enabled[name] = ("ks", "cvm")
-        return enabled
+    def _rank_groups(
+        self, columns: list[WatchedColumn], chosen: dict[str, tuple[Run, ...]]
+    ) -> dict[tuple[str, float | None], list[WatchedColumn]]:
+        groups: dict[tuple[str, float | None], list[WatchedColumn]] = {}
+        for column in columns:
+            if any(run.detector in RANKS for run in chosen[column.name]):
+                mode = "trailing" if trailing(self.config, column.name) else "fixed"
+                groups.setdefault((mode, self._min_effect(column.name)), []).append(column)
+        return groups
 
-    def _rank_groups(self) -> dict[tuple[str, float | None], tuple[int, ...]]:
-        groups: dict[tuple[str, float | None], list[int]] = {}
-        for column, name in enumerate(self.names):
-            mode, effect = self._mode(name)
-            groups.setdefault((mode, effect), []).append(column)
-        detectors = self.config.detectors
-        if not (detectors.ks.enabled or detectors.cvm.enabled):
-            return {}
-        return {key: tuple(columns) for key, columns in groups.items()}
-
-    def _mode(self, name: str) -> tuple[str, float | None]:
+    def _min_effect(self, name: str) -> float | None:
         feature = self.config.features.get(name.removeprefix("feature:")) if name.startswith("feature:") else None
-        if feature is None:
-            return self.config.reference.mode, None
-        return feature.reference or self.config.reference.mode, feature.min_effect
+        return None if feature is None else feature.min_effect
 
     @property
     def watching(self) -> bool:
@@ -153,8 +151,10 @@ class FeatureSignals:
         index = np.arange(len(reference), dtype=np.int64) + last_number + 1 - len(reference)
         self._find_blind(reference)
         self.means.update(reference, index)
+        self._watch_quality(self._quality_of_reference(reference), index)
         for ranks in self.ranks:
             ranks.start(reference[:, ranks.columns], index)
+        self.levels.start(reference)
         self._start_joint(reference)
         self._buffer = None
 
@@ -179,13 +179,13 @@ class FeatureSignals:
 
     def _start_joint(self, reference: NDArray[np.float64]) -> None:
         numeric, categorical = self._joint_columns()
-        if not self.config.detectors.energy.enabled or not numeric + categorical:
+        if not self.joint.wanted or not numeric + categorical:
             return
         split = len(self._numeric_at)
         sizes = [len(self.vocabularies[i - split]) + 1 for i in categorical]
         values, codes = self._joint_rows(reference)
         self._encoder = JointEncoder.fit(values, codes, sizes)
-        self.joint.start(self._encoder.transform(values, codes)[0])
+        self.joint.start(self._encoder.transform(values, codes)[0], self._encoder.groups())
 
     def _watch(self, columns: PredictionColumns, start: int) -> list[Spoken]:
         total = len(columns.numbers)
@@ -196,7 +196,8 @@ class FeatureSignals:
         spoken = [self._kind(s) for s in spoken]
         for ranks in self.ranks:
             spoken += ranks.update(np.ascontiguousarray(rows[:, ranks.columns]), index, start)
-        spoken += [_shifted(s, start) for s in self.quality.update(self._quality(columns, rows, start), index)]
+        spoken += self.levels.update(rows, index, start)
+        spoken += [_shifted(s, start) for s in self._watch_quality(self._quality(rows), index)]
         spoken += self._watch_joint(rows, index, start)
         spoken = [s for s in spoken if s.alarm.signal not in self.blind]
         spoken.sort(key=lambda s: (s.row, s.order))
@@ -216,7 +217,12 @@ class FeatureSignals:
         self.filled += int(filled.sum())
         spoken = self.joint.update(encoded, index, start)
         for said in spoken:
-            said.alarm.facts["suspects"] = self._suspects(said.row - start)
+            importances = said.alarm.facts.pop("importances", None)
+            if importances is None:
+                said.alarm.facts["suspects"] = self._suspects(said.row - start)
+            else:
+                names = [self._watched[i] for part in self._joint_columns() for i in part]
+                said.alarm.facts["suspects"] = suspects(names, importances)
         return spoken
 
     def _suspects(self, row: int) -> list[dict[str, Any]]:
@@ -251,21 +257,36 @@ class FeatureSignals:
         code = vocabulary.learn if learn else vocabulary.code
         return [np.nan if value is None else code(value) for value in values]
 
-    def _quality(self, columns: PredictionColumns, rows: NDArray[np.float64], start: int) -> NDArray[np.float64]:
-        features = self._numeric_n + self._categorical_n
-        missing = np.isnan(columns.numeric[start:]).sum(axis=1).astype(np.float64)
-        if self._categorical_n:
-            missing += [row.count(None) for row in columns.categorical[start:]]
-        split = len(self._numeric_at)
-        unseen = np.zeros(len(rows))
-        for place in range(len(self._categorical_at)):
-            unseen = np.maximum(unseen, rows[:, split + place] == len(self.vocabularies[place]))
-        return np.column_stack([missing / max(1, features), unseen])
+    def _quality(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zeros and ones [n, quality names]: each feature missing, each categorical one unseen."""
+        features, split = len(self._watched), len(self._numeric_at)
+        codes = rows[:, split:features]
+        sizes = np.array([len(self.vocabularies[place]) for place in range(features - split)])
+        # Of a missing value nobody knows whether it would have been an unseen one.
+        unseen = np.where(np.isnan(codes), np.nan, codes == sizes)
+        return np.column_stack([np.isnan(rows[:, :features]), unseen])
+
+    def _watch_quality(self, bits: NDArray[np.float64], index: NDArray[np.int64]) -> list[Spoken]:
+        """Missing and unseen values, as means of blocks where they come in runs."""
+        return self.quality.update(bits if self.config.quality_block == 1 else self._blocks.update_many(bits), index)
+
+    def _quality_of_reference(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same for the reference, where no category is unseen: those seen once stand for them, because unseen ones
+        come at the rate of those seen once (Good 1953, doi:10.1093/biomet/40.3-4.237)."""
+        bits = self._quality(rows)
+        features, split = len(self._watched), len(self._numeric_at)
+        for place in range(features - split):
+            codes = rows[:, split + place]
+            counts = np.array([*self.vocabularies[place].counts, 0])
+            known = ~np.isnan(codes)
+            bits[known, features + place] = counts[np.minimum(codes[known], len(counts) - 1).astype(np.int64)] == 1
+        return bits
 
     def latest(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Newest (statistic, threshold) by signal and detector, for pages and metrics."""
         merged: dict[str, dict[str, tuple[float, float]]] = {}
-        parts: tuple[MeanSignals | RankSignals | JointSignal, ...] = (self.means, self.quality, *self.ranks, self.joint)
+        parts: tuple[MeanSignals | RankSignals | LevelSignals | JointSignals, ...]
+        parts = (self.means, self.quality, *self.ranks, self.levels, self.joint)
         for part in parts:
             for name, detectors in part.latest.items():
                 merged.setdefault(name, {}).update(detectors)
@@ -281,7 +302,9 @@ class FeatureSignals:
             "buffer": None if self._buffer is None else self._buffer[: self.seen],
             "means": self.means.state(),
             "quality": self.quality.state(),
+            "blocks": self._blocks.state(),
             "ranks": [ranks.state() for ranks in self.ranks],
+            "levels": self.levels.state(),
             "joint": self.joint.state(),
             "encoder": None if self._encoder is None else self._encoder.state(),
         }
@@ -297,8 +320,10 @@ class FeatureSignals:
             self._buffer[: self.seen] = state["buffer"]
         self.means.load(state["means"])
         self.quality.load(state["quality"])
+        self._blocks = GappedBlocks.from_state(state["blocks"])
         for ranks, saved in zip(self.ranks, state["ranks"], strict=True):
             ranks.load(saved)
+        self.levels.load(state["levels"])
         self.joint.load(state["joint"])
         self._encoder = None if state["encoder"] is None else JointEncoder.from_state(state["encoder"])
 

@@ -162,7 +162,8 @@ def signal_views(fold: MonitorFold) -> list[dict[str, Any]]:
     for name, kind in zip(signals.names, signals.kinds, strict=True):
         blind = signals.blind.get(name)
         views.append(_signal(name, kind, ("blind", blind) if blind else (phase, detail), latest, open_now))
-    for name, kind in (("missing", "quality"), ("unseen", "quality"), ("joint", "data")):
+    quiet = [(name, "quality") for name in signals.quality_names]
+    for name, kind in [*quiet, *([("joint", "data")] if signals.joint.wanted else [])]:
         views.append(_signal(name, kind, (phase, detail), latest, open_now))
     for name, signal in fold.errors.signals.items():
         own = ("watching", "") if signal.watching else ("learning_reference", f"{signal.events_left} labels left")

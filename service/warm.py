@@ -8,18 +8,74 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-__all__ = ["warm"]
+if TYPE_CHECKING:
+    from service.config import Config
+
+__all__ = ["registered", "slowly", "warm", "warm_detectors"]
 
 _ROWS = 64
 # A fold makes many small objects that live until their correction window passes; with the default thresholds the
 # collector walks all of them again and again (measured: a tenth of all CPU).
 _COLLECT_AFTER = (50_000, 20, 50)
+# Loading from numba's cache is over by then; whoever waits longer is told what for.
+_PATIENCE_S = 1.0
+# The tests that one bank runs together, in one tree.
+_BANKS = {"ks": ("rank_tests", "trailing"), "cvm": ("rank_tests", "trailing")}
 
 
-def warm() -> float:
-    """Compile or load all kernels; returns the seconds that it took."""
+def slowly(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say`, silent as long as kernels come out of the cache: it speaks once the first second is over."""
     started_s = time.perf_counter()
+
+    def told(step: str) -> None:
+        if time.perf_counter() - started_s > _PATIENCE_S:
+            say(f"compiling kernels, once for this installation: {step}")
+
+    return told
+
+
+def registered(config: Config) -> list[str]:
+    """The banks, by their names in `detectors.registry`, that a configuration's monitors may run."""
+    from service.pairing import DETECTORS
+
+    wanted: set[str] = set()
+    for monitor in config.monitors.values():
+        wanted |= {name for name in DETECTORS if getattr(monitor.detectors, name).enabled}
+        named = [feature.detectors for feature in monitor.features.values()]
+        named += [signal.detectors for signal in monitor.signals.values()]
+        wanted.update(*(detectors or () for detectors in named))
+    return [bank for name in DETECTORS if name in wanted for bank in _BANKS.get(name, (name,))]
+
+
+def warm_detectors(names: Iterable[str] | None, say: Callable[[str], None]) -> None:
+    """Compile or load the kernels of the banks `names` (None: all); `say` gets "NAME (k of n)" before each."""
+    from detectors.registry import REGISTRY
+    from detectors.registry import warm as warm_banks
+
+    banks = list(dict.fromkeys(REGISTRY if names is None else names))
+    place = {name: at for at, name in enumerate(banks, 1)}
+    warm_banks(banks, lambda name: say(f"{name} ({place[name]} of {len(banks)})"))
+
+
+def warm(config: Config | None = None, say: Callable[[str], None] = lambda _: None) -> float:
+    """Compile or load all kernels that the monitors of `config` need (None: all there are); returns the seconds.
+
+    `say` gets what is being done before each step.
+    """
+    started_s = time.perf_counter()
+    warm_detectors(None if config is None else registered(config), say)
+    say("the fold")
+    _fold_once()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    return time.perf_counter() - started_s
+
+
+def _fold_once() -> None:
     from service.config import parse
     from service.replay import replay
 
@@ -29,12 +85,7 @@ def warm() -> float:
         "reference": {"n": 32, "window": 8, "step": 8},
         "labels": {"age": "1s", "age_n": 8},
     }
-    config = parse({"monitors": {"warm": monitor}})
-    replay(_events(), config, block_n=16)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    return time.perf_counter() - started_s
+    replay(_events(), parse({"monitors": {"warm": monitor}}), block_n=16)
 
 
 def _events() -> list[bytes]:
@@ -51,5 +102,10 @@ def _events() -> list[bytes]:
     return [msgspec.json.encode(event) for event in events]
 
 
+def _say(step: str) -> None:
+    sys.stderr.write(f"kernels: {step}\n")
+
+
 if __name__ == "__main__":
-    sys.stderr.write(f"kernels ready in {warm():.1f} s\n")
+    took_s = warm(say=_say)
+    sys.stderr.write(f"kernels ready in {took_s:.1f} s\n")

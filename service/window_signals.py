@@ -1,4 +1,4 @@
-"""Signals whose sliding window is compared with a reference: each feature and score (KS, CvM), all jointly (energy).
+"""Signals whose sliding window is compared with a reference by KS and CvM: each feature and score.
 
 Two kinds of reference: *fixed* (the first predictions) and *trailing* (the predictions some way before the
 window, renewed at fixed counts). Columns that share a kind and a least effect share one bank.
@@ -6,24 +6,24 @@ window, renewed at fixed counts). Columns that share a kind and a least effect s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.effective import effective_n
-from detectors.energy import EnergyBank
 from detectors.rank_tests import RankBank
 from detectors.trailing import TrailingRankBank
-from service.config import DetectorsConfig, ReferenceConfig
+from service.config import ReferenceConfig
+from service.detector_config import DetectorsConfig
 from service.episodes import Alarm
 from service.mean_signals import Spoken
+from service.pairing import Run, place
 
-__all__ = ["JointSignal", "RankSignals", "WatchedColumn", "suspects"]
+__all__ = ["RANKS", "RankSignals", "WatchedColumn", "level_alarm", "suspects"]
 
-_RANK_DETECTORS = ("ks", "cvm")
-_PLACES = {"ks": 2, "cvm": 3, "energy": 0}
+RANKS = ("ks", "cvm")
 _MANY_SUSPECTS = 5
 
 
@@ -46,7 +46,7 @@ class RankSignals:
         reference: ReferenceConfig,
         mode: str,
         min_effect: float | None,
-        enabled: dict[str, tuple[str, ...]],
+        runs: Mapping[str, tuple[Run, ...]],
     ) -> None:
         self.names = tuple(column.name for column in columns)
         self.kinds = tuple(column.kind for column in columns)
@@ -55,15 +55,16 @@ class RankSignals:
         self.min_effect = min_effect
         self.latest: dict[str, dict[str, tuple[float, float]]] = {}
         self.row_effects: NDArray[np.float64] | None = None
-        self._enabled = enabled
+        self._tests = {name: tuple(run.detector for run in runs[name] if run.detector in RANKS) for name in self.names}
         self._n_effective: NDArray[np.float64] = np.full(len(columns), np.nan)
         self._bank: Any = None
 
     @property
     def _parameters(self) -> dict[str, Any]:
         # One structure keeps both statistics, so both tests share their settings; the configuration is held to that.
-        tests = tuple(name for name in _RANK_DETECTORS if getattr(self.config, name).enabled)
-        shared = self.config.ks if self.config.ks.enabled else self.config.cvm
+        wanted = {test for tests in self._tests.values() for test in tests}
+        tests = tuple(name for name in RANKS if name in wanted)
+        shared = getattr(self.config, tests[0])
         return {
             "tests": tests,
             "test_every": shared.test_every,
@@ -90,7 +91,7 @@ class RankSignals:
         result = self._bank.update_many(values, index)
         self.row_effects = None if result.ks is None else result.ks.statistic
         spoken: list[Spoken] = []
-        for detector in _RANK_DETECTORS:
+        for detector in RANKS:
             part = getattr(result, detector)
             if part is None:
                 continue
@@ -101,8 +102,7 @@ class RankSignals:
         return spoken
 
     def _runs(self, signal: int, detector: str) -> bool:
-        name = self.names[signal]
-        return name not in self._enabled or detector in self._enabled[name]
+        return detector in self._tests[self.names[signal]]
 
     def _note(self, detector: str, part: Any) -> None:
         if not len(part.statistic):
@@ -126,8 +126,8 @@ class RankSignals:
         }
         return Spoken(
             start + alarm.row,
-            (self.columns[alarm.signal], _PLACES[detector]),
-            _alarm(alarm, self.names[alarm.signal], self.kinds[alarm.signal], detector, facts),
+            (self.columns[alarm.signal], place(detector)),
+            level_alarm(alarm, self.names[alarm.signal], self.kinds[alarm.signal], detector, facts),
         )
 
     def _window(self, alarm: Any) -> dict[str, list[int]]:
@@ -148,59 +148,6 @@ class RankSignals:
             self._bank = kind.from_state(state["bank"])
 
 
-class JointSignal:
-    """Energy distance of all features jointly, on rows that `JointEncoder` has scaled and filled."""
-
-    def __init__(self, config: DetectorsConfig, reference: ReferenceConfig, *, order: int, seed: int) -> None:
-        self.config, self.reference, self.order, self.seed = config, reference, order, seed
-        self.latest: dict[str, dict[str, tuple[float, float]]] = {}
-        self._bank: EnergyBank | None = None
-        self._n_effective = 0
-
-    @property
-    def started(self) -> bool:
-        """Whether there is a reference."""
-        return self._bank is not None
-
-    def start(self, reference: NDArray[np.float64]) -> None:
-        """Begin to watch against the encoded reference [n, d]."""
-        part = self.config.energy
-        rows = reference if part.reference is None else reference[-part.reference :]
-        self._n_effective = int(min((effective_n(column) for column in rows.T), default=1))
-        self._bank = EnergyBank(
-            rows, part.window or self.reference.window, test_every=part.test_every, alpha=part.alpha,
-            min_effect=part.min_effect, seed=self.seed,
-        )  # fmt: skip
-
-    def update(self, rows: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
-        """Take a block of encoded rows [n, d]."""
-        if self._bank is None:
-            return []
-        result = self._bank.update_many(rows, index)
-        if len(result.statistic):
-            pair = (float(result.statistic[-1, 0]), float(result.threshold[-1, 0]))
-            self.latest["joint"] = {"energy": pair}
-        facts: dict[str, Any] = {"n_effective": self._n_effective}
-        return [
-            Spoken(
-                start + alarm.row,
-                (self.order, _PLACES["energy"]),
-                _alarm(alarm, "joint", "data", "energy", facts | {"window": {
-                    "reference": [0, self.reference.n], "current": [int(alarm.onset_low), int(alarm.onset_high)]}}),
-            )
-            for alarm in result.alarms
-        ]  # fmt: skip
-
-    def state(self) -> dict[str, Any]:
-        """Plain tree for a checkpoint."""
-        return {"bank": None if self._bank is None else self._bank.state(), "n_effective": self._n_effective}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore what `state` gave."""
-        self._n_effective = state["n_effective"]
-        self._bank = None if state["bank"] is None else EnergyBank.from_state(state["bank"])
-
-
 def suspects(names: Iterable[str], effects: NDArray[np.float64]) -> list[dict[str, Any]]:
     """Features ranked by the effect that they show now; a look after the fact, so no claim of evidence."""
     known = [(name, float(e)) for name, e in zip(names, effects, strict=True) if not np.isnan(e)]
@@ -208,7 +155,8 @@ def suspects(names: Iterable[str], effects: NDArray[np.float64]) -> list[dict[st
     return [{"feature": name.removeprefix("feature:"), "score": score} for name, score in known[:_MANY_SUSPECTS]]
 
 
-def _alarm(alarm: Any, name: str, kind: str, detector: str, facts: dict[str, Any]) -> Alarm:
+def level_alarm(alarm: Any, name: str, kind: str, detector: str, facts: dict[str, Any]) -> Alarm:
+    """The alarm of a detector that opens and clears."""
     return Alarm(
         signal=name, kind=kind, detector=detector, status=alarm.status, direction=alarm.direction,
         statistic=alarm.statistic, threshold=alarm.threshold, effect=alarm.effect, onset=alarm.onset,

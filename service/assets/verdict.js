@@ -133,11 +133,13 @@ export function titleOf(incident) {
 
 function card(incident) {
   const suspects = ranked(incident.drifts);
+  const where = incident.drifts.flatMap((d) => d.where || []);
   return h("article", { class: `card incident ${incident.severity}`, key: incident.id },
     h("header", "", badge(incident.severity), h("span", "muted", when(incident.time_ms))),
     h("h3", "", titleOf(incident)),
     h("p", "", `It began at ${words.onset(incident.onset_low, incident.onset_high)} and was found at event ${count(incident.first_event)}.`),
     suspects.length ? h("p", "", h("b", "", "Suspects: "), suspects.map(([feature, score]) => `${feature} (${figure(score, 2)})`).join(", ")) : null,
+    where.length ? h("p", "", h("b", "", "For inputs with: "), where.join(" and ")) : null,
     h("p", "", h("b", "", "What to do: "), about(incident.kind)[1]),
     evidence(incident));
 }

@@ -22,16 +22,20 @@ export const KINDS = {
   quality: ["The quality of the stream changed", "Ask who sends these events: this points to the sender, not to the model."],
 };
 
+// Those whose name is no acronym.
 const DETECTORS = {
-  adwin: "ADWIN", page_hinkley: "Page-Hinkley", ks: "Kolmogorov-Smirnov", cvm: "Cramér-von Mises", energy: "energy distance",
+  page_hinkley: "Page-Hinkley", ks: "Kolmogorov-Smirnov", cvm: "Cramér-von Mises", energy: "energy distance",
+  anderson_darling: "Anderson-Darling", wasserstein: "Wasserstein", jensen_shannon: "Jensen-Shannon", chi_square: "chi-square",
+  g_test: "G test", ewma_chart: "EWMA chart", shewhart: "Shewhart chart", e_detector: "e-detector", rate: "rate",
+  sliced_energy: "sliced energy distance", domain_classifier: "domain classifier", context: "tree over time",
 };
 
-export const detectorName = (name) => DETECTORS[name] || String(name ?? "");
+export const detectorName = (name) => DETECTORS[name] || String(name ?? "").toUpperCase().replace("_", "-");
 
 const ERRORS = { producer: "your model", champion: "the champion", probe: "the frozen probe" };
 const SIGNALS = {
   joint: "all features together", prediction: "predicted classes", score: "score of the model", margin: "margin of the two best classes",
-  delay: "delay of labels", missing: "missing values", unseen: "unseen categories",
+  delay: "delay of labels", context: "relation of inputs and label", missing: "missing values", unseen: "unseen categories",
 };
 
 /** `feature:amount` → amount, `error:producer@7` → error of your model (version 7) */
@@ -40,8 +44,15 @@ export function signalName(signal) {
   const cut = text.indexOf(":");
   if (cut < 0) return SIGNALS[text] || text;
   const [head, tail] = [text.slice(0, cut), text.slice(cut + 1)];
-  if (head === "error") return `error of ${ERRORS[tail] || model(tail)}`;
+  if (head === "error") return `error of ${whose(tail)}`;
   return head === "feature" ? tail : `${SIGNALS[head] || plain(head)} of ${tail}`;
+}
+
+/** `producer/fraud@7` → your model (version 7) on fraud */
+function whose(tail) {
+  const parts = /^([^/@]+)\/([^@]*)(@.*)?$/.exec(tail);
+  const name = parts ? parts[1] + (parts[3] || "") : tail;
+  return (ERRORS[name] || model(name)) + (parts ? ` on ${decodeURIComponent(parts[2])}` : "");
 }
 
 /** `producer@7` → your model (version 7) */

@@ -10,7 +10,15 @@ import pytest
 
 from detectors.base import CLEARED, DRIFT, Floats
 from detectors.registry import BANKS, warm
-from tests.detectors import cases_backbone, cases_hoeffding
+from tests.detectors import (
+    cases_backbone,
+    cases_charts,
+    cases_errors,
+    cases_hoeffding,
+    cases_joint,
+    cases_others,
+    cases_windows,
+)
 from tests.detectors.cases import (
     COLUMNS,
     REFERENCE_N,
@@ -30,7 +38,12 @@ __all__: list[str] = []
 
 CASES: dict[str, Case] = {
     **cases_backbone.CASES,
+    **cases_others.CASES,
+    **cases_charts.CASES,
+    **cases_errors.CASES,
     **cases_hoeffding.CASES,
+    **cases_joint.CASES,
+    **cases_windows.CASES,
 }
 CHANGE = 1200
 BAD = (float("nan"), 1e16, -1e16, 1e308, -1e308)

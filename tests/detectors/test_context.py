@@ -383,3 +383,13 @@ def test_wrong_parameters_are_refused(parameters: dict[str, Any], message: str) 
     """The error names parameter, value and range."""
     with pytest.raises(ValueError, match=message):
         ContextBank(**{"n_features": 2, **parameters})
+
+
+def test_an_alarm_compiles_nothing() -> None:
+    """What only alarms need is compiled with what every test needs: one version a kernel, and no other is called."""
+    for task in ("classification", "regression"):
+        values = stream(1, change="half")
+        assert folded(values, task=task)[1].alarms
+        assert folded(values[:, [0, 3]], task=task)[1].alarms
+    kernels: list[Any] = [tree.best_feature, tree.time_gains]
+    assert [len(kernel.signatures) for kernel in kernels] == [1, 1]

@@ -308,9 +308,21 @@ def test_kernels_are_the_same_uncompiled() -> None:
     make: dict[str, Any] = {"mean_at_most": 0.25, "mean_at_least": 0.15, "direction": "both", "run_length": 50}
     compiled, plain = EDetectorBank(2, **make), EDetectorBank(2, **make)
     expected = compiled.update_many(values, np.arange(300))
-    statistic, whole, real = np.empty((300, 2)), np.empty((600, 8), dtype=np.int64), np.empty((600, 3))
+    statistic, whole, real = np.empty((2, 300)), np.empty((600, 8), dtype=np.int64), np.empty((600, 3))
     fold: Any = module._fold
     count = fold.py_func(values, np.arange(300), plain._signals, plain._rule, plain.threshold, statistic, whole, real)
     assert count == len(expected.alarms) > 0
     assert all(alarm.status == DRIFT for alarm in expected.alarms)
-    assert statistic.tobytes() == expected.statistic.copy(order="C").tobytes()
+    assert statistic.tobytes() == expected.statistic.T.copy(order="C").tobytes()
+
+
+def test_one_kernel_serves_any_number_of_signals() -> None:
+    """Banks of one signal and of several, of one side and of two, share one compiled kernel."""
+    import detectors.e_detector as module
+
+    for columns in (1, 3):
+        for direction in ("up", "both"):
+            bank = EDetectorBank(columns, mean_at_most=0.4, mean_at_least=0.1, direction=direction)
+            bank.update_many(np.ones((50, columns)), np.arange(50))
+    fold: Any = module._fold
+    assert len(fold.signatures) == 1

@@ -225,7 +225,7 @@ def test_single_detector_shows_what_its_bank_does(single: Callable[..., Any]) ->
 def every_fifth_then_third() -> Floats:
     """Every fifth bit an error, from value 100,000 on every third."""
     i = np.arange(105_000)
-    return np.where(i < 100_000, i % 5 == 0, i % 3 == 0).astype(np.float64)
+    return np.asarray(np.where(i < 100_000, i % 5 == 0, i % 3 == 0), dtype=np.float64)
 
 
 def test_rddm_finds_a_late_change_sooner_than_ddm() -> None:

@@ -172,3 +172,15 @@ def test_energy_distance_of_the_dcor_test_suite() -> None:
     doubled = np.concatenate([a, a])  # E² depends on the two laws only, and a reference has 5 rows or more
     result = EnergyBank(doubled, 3, clip=16.0).update_many(b, np.arange(3))
     assert result.statistic[-1, 0] == pytest.approx(20.5780594, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [([0, 1, 2], [1, 2, 3], 2.0 / 3.0), ([0, 0, 0], [1, 1, 1], 2.0), ([-5, -5, -5], [5, 5, 5], 20.0)],
+)
+def test_energy_distance_of_the_scipy_test_suite(x: Any, y: Any, expected: float) -> None:
+    """scipy's TestEnergyDistance gives the roots: sqrt(2) sqrt(1/3), sqrt(2), sqrt(2) sqrt(10)."""
+    doubled = np.array([*x, *x], dtype=np.float64)[:, None]
+    window = np.array(y, dtype=np.float64)[:, None]
+    result = EnergyBank(doubled, 3, clip=100.0).update_many(window, np.arange(3))
+    assert result.statistic[-1, 0] == pytest.approx(expected, rel=1e-8)

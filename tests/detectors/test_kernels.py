@@ -25,7 +25,10 @@ from tests.detectors.oracles import SlowAdwin, slow_cvm, slow_energy, slow_ks, s
 
 __all__: list[str] = []
 
-MODULES = ("_adwin", "_rank_tree", "adwin", "effective", "energy", "page_hinkley", "rank_tests", "trailing")
+MODULES = (
+    "_adwin", "_adwin_check", "_rank_fold", "_rank_places", "_window_ties", "adwin", "effective", "energy",
+    "page_hinkley", "rank_tests", "trailing",
+)  # fmt: skip
 NO_CUTS = np.array([], dtype=np.int64)
 few = settings(max_examples=40, deadline=None, derandomize=True)
 small = st.integers(-3, 3).map(float)

@@ -7,11 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.config import DetectorsConfig, parse
+from service.config import parse
+from service.detector_config import DetectorsConfig
 from service.error_signals import ErrorSignals
 from service.mean_signals import MeanSignals
+from service.pairing import Run
 
 CONFIG = DetectorsConfig()
+BOTH = (Run("adwin", "both"), Run("page_hinkley", "both"))
+RUNS = {"a": BOTH, "b": BOTH}
+
+
+def watched(*names: str, **settings: Any) -> MeanSignals:
+    """Columns with a reference of 200 rows."""
+    given: dict[str, Any] = {"runs": RUNS, "reference_n": 200} | settings
+    return MeanSignals(names or ("a", "b"), "data", CONFIG, **given)
 
 
 def alarms(signal: MeanSignals, values: np.ndarray[Any, Any], size: int) -> list[tuple[Any, ...]]:
@@ -39,8 +49,8 @@ def values() -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("size", [1, 7, 1_200])
 def test_a_rise_is_found_in_any_blocks(size: int) -> None:
     """The column that moved is found, up, soon after, by both detectors; blocks change nothing."""
-    found = alarms(MeanSignals(("a", "b"), "data", CONFIG, reference_n=200), values(), size)
-    assert found == alarms(MeanSignals(("a", "b"), "data", CONFIG, reference_n=200), values(), 100)
+    found = alarms(watched(), values(), size)
+    assert found == alarms(watched(), values(), 100)
     first = {detector: row for row, name, detector, direction, _ in reversed(found) if (name, direction) == ("b", 1)}
     assert set(first) == {"adwin", "page_hinkley"}
     assert all(600 <= row < 680 for row in first.values())
@@ -49,8 +59,8 @@ def test_a_rise_is_found_in_any_blocks(size: int) -> None:
 
 def test_units_do_not_matter() -> None:
     """A signal in other units, and upside down, gives the same alarms, mirrored."""
-    plain = alarms(MeanSignals(("a", "b"), "data", CONFIG, reference_n=200), values(), 50)
-    scaled = alarms(MeanSignals(("a", "b"), "data", CONFIG, reference_n=200), values() * -1024.0, 50)
+    plain = alarms(watched(), values(), 50)
+    scaled = alarms(watched(), values() * -1024.0, 50)
     assert [(row, name, detector, -direction) for row, name, detector, direction, _ in scaled] == [
         part[:4] for part in plain
     ]
@@ -58,7 +68,7 @@ def test_units_do_not_matter() -> None:
 
 def test_the_reference_itself_raises_nothing() -> None:
     """While the scale is learned nothing is said, whatever the values do, and it says how many are left."""
-    signal = MeanSignals(("a",), "data", CONFIG, reference_n=300)
+    signal = watched("a", reference_n=300)
     jump = np.concatenate([np.zeros(150), np.ones(150)])[:, None]
     assert alarms(signal, jump[:299], 30) == []
     assert (signal.watching, signal.events_left) == (False, 1)
@@ -67,8 +77,8 @@ def test_the_reference_itself_raises_nothing() -> None:
 
 
 def test_a_column_runs_only_the_detectors_it_names() -> None:
-    """`enabled` silences the other detectors of that column."""
-    signal = MeanSignals(("a", "b"), "data", CONFIG, reference_n=200, enabled={"b": ("adwin",)})
+    """What one column runs does not touch the other."""
+    signal = watched(runs={"a": BOTH, "b": BOTH[:1]})
     found = alarms(signal, values(), 50)
     assert {detector for _, name, detector, *_ in found if name == "b"} == {"adwin"}
     assert set(signal.latest["b"]) == {"adwin"}
@@ -77,7 +87,7 @@ def test_a_column_runs_only_the_detectors_it_names() -> None:
 def test_a_restart_changes_nothing() -> None:
     """State stored while learning or watching goes on alike."""
     for cut in (100, 700):
-        one, other = (MeanSignals(("a", "b"), "data", CONFIG, reference_n=200) for _ in range(2))
+        one, other = (watched() for _ in range(2))
         alarms(one, values()[:cut], 50)
         other.load(one.state())
         assert alarms(one, values()[cut:], 50) == alarms(other, values()[cut:], 50)

@@ -306,5 +306,5 @@ def test_texts_have_contrast(page: Page) -> None:
 
 
 def test_page_is_small() -> None:
-    """All files of the page together are under 64 kB, uncompressed and as written: nothing to build or wait for."""
-    assert sum((Path(ASSETS) / name).stat().st_size for name in _FILES) < 64_000
+    """All files of the page together are under 65 kB, uncompressed and as written: nothing to build or wait for."""
+    assert sum((Path(ASSETS) / name).stat().st_size for name in _FILES) < 65_000

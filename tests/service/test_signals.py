@@ -26,19 +26,19 @@ def test_a_feature_without_values_is_blind_and_says_why() -> None:
 
 
 def test_a_new_category_is_a_quality_episode() -> None:
-    """Categories that the reference never saw open `unseen`; their number does not grow the vocabulary."""
+    """Categories that the reference never saw open `unseen:NAME`; their number does not grow the vocabulary."""
     features = {"c": {"type": "categorical"}}
     events = [prediction(f"p{n}", n, features={"c": "xyz"[n % 3] if n < 200 else f"new-{n}"}) for n in range(400)]
     folded = fold(events, configured(features=features))
     signals = {(b["signal"], b["kind"]) for b in folded.bodies("drift")}
-    assert ("unseen", "quality") in signals
+    assert ("unseen:c", "quality") in signals
     assert len(folded.monitor.signals.vocabularies[0]) == 3
 
 
 def test_missing_values_are_a_quality_episode() -> None:
-    """A feature that stops coming opens `missing`."""
+    """A feature that stops coming opens `missing:NAME`."""
     events = [prediction(f"p{n}", n, features={"a": n % 7} if n < 200 else {}) for n in range(400)]
-    assert ("missing", "quality") in {(b["signal"], b["kind"]) for b in fold(events).bodies("drift")}
+    assert ("missing:a", "quality") in {(b["signal"], b["kind"]) for b in fold(events).bodies("drift")}
 
 
 @pytest.mark.parametrize("where", [range(3, 9), range(50), range(80, 83)], ids=["some", "all", "later"])

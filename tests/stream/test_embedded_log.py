@@ -19,7 +19,7 @@ from stream.embedded_log import EmbeddedLog
 from stream.embedded_transport import EmbeddedTransport
 from stream.errors import BrokerUnavailableError, LogCorruptError, PositionLostError
 from stream.events import RawMessage
-from stream.log_partition import LogPartition, LogReader
+from stream.log_partition import LogReader
 from stream.log_segment import MAX_RECORD_BYTES
 from stream.transport import Outgoing
 
