@@ -66,7 +66,7 @@ def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poi
             weight = draw_weight(poisson, streams, 0) if stays else 0
             if weight > 0:
                 node = path[depth]
-                learn_at(rows, r, labels[r], weight, 0, node, (majority, bayes), pool, rule, streams, 0, scratch[2])
+                learn_at(rows, r, labels[r], weight, 0, node, (majority, bayes), pool, rule, streams, 0, scratch[2:])
                 _clear_new(node, pool, windows)
 
 

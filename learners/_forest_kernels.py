@@ -9,8 +9,9 @@ from __future__ import annotations
 from numba import njit
 
 from learners._tree_adwin import add_bit, clear_window, error_rate
-from learners._tree_kernels import ADAPTIVE, answer, find_leaf, observe, random_unit, start_tree
+from learners._tree_kernels import answer, find_leaf, observe, random_unit, start_tree
 from learners._tree_layout import BAYES_HITS, LEFT, MAJORITY_HITS, ROOT, TOTAL, TRIED_AT
+from learners._tree_plan import ADAPTIVE
 from learners._tree_split import try_split
 
 __all__ = [
@@ -47,7 +48,7 @@ def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, left):  # type: ignore[no-untyped-def]
+def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, work):  # type: ignore[no-untyped-def]
     """Let the leaf at `node` learn a row that it has answered with `said` (majority, naive Bayes)."""
     stats, block = pool.stats, pool.link[node, LEFT]
     if rule.leaf_mode == ADAPTIVE:
@@ -55,7 +56,7 @@ def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, left
         stats[block, BAYES_HITS] += weight if said[1] == label else 0.0
     observe(rows, r, label, weight, block, stats, pool.subset, pool.slots, pool.columns)
     if stats[block, TOTAL] - stats[block, TRIED_AT] >= rule.grace:
-        try_split(i, node, pool, rule, streams, s, left)
+        try_split(i, node, pool, rule, streams, s, work)
 
 
 @njit(cache=True, nogil=True)
@@ -66,7 +67,7 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
     """
     link, cut, stats, subset = pool.link, pool.cut, pool.stats, pool.subset
     slots, columns, region = pool.slots, pool.columns, pool.region
-    votes, scores, left = scratch[0], scratch[1], scratch[2]
+    votes, scores, work = scratch[0], scratch[1], scratch[2:]
     for t in range(members.shape[0]):
         active = members[t, ACTIVE]
         for r in range(rows.shape[0]):
@@ -83,7 +84,7 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
             members[t, HITS] += said == labels[r]
             weight = draw_weight(poisson, streams, t)
             if weight > 0:
-                learn_at(rows, r, labels[r], weight, active, node, (majority, bayes), pool, rule, streams, t, left)
+                learn_at(rows, r, labels[r], weight, active, node, (majority, bayes), pool, rule, streams, t, work)
             if weight > 0 and members[t, BACKGROUND] >= 0:
                 _learn_behind(rows, r, labels[r], weight, members[t, BACKGROUND], pool, rule, streams, t, scratch)
             if rule.drift_delta > 0.0:
@@ -107,7 +108,7 @@ def _learn_behind(rows, r, label, weight, i, pool, rule, streams, s, scratch):  
         rows, r, pool.link[node, LEFT], pool.stats, pool.subset, pool.slots, pool.columns, rule.classes,
         rule.leaf_mode, scratch[0], scratch[1],
     )  # fmt: skip
-    learn_at(rows, r, label, weight, i, node, (majority, bayes), pool, rule, streams, s, scratch[2])
+    learn_at(rows, r, label, weight, i, node, (majority, bayes), pool, rule, streams, s, scratch[2:])
 
 
 @njit(cache=True, nogil=True)
@@ -140,7 +141,7 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
     """
     link, cut, stats, subset = pool.link, pool.cut, pool.stats, pool.subset
     slots, columns, region = pool.slots, pool.columns, pool.region
-    votes, scores, left = scratch[0], scratch[1], scratch[2]
+    votes, scores, work = scratch[0], scratch[1], scratch[2:]
     for r in range(rows.shape[0]):
         risen = False
         for t in range(members.shape[0]):
@@ -155,8 +156,8 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
             members[t, HITS] += said == labels[r]
             weight = draw_weight(poisson, streams, t)
             if weight > 0:
-                learn_at(rows, r, labels[r], weight, t, node, (majority, bayes), pool, rule, streams, t, left)
-                node = find_leaf(rows, r, region[t, ROOT], link, cut)
+                learn_at(rows, r, labels[r], weight, t, node, (majority, bayes), pool, rule, streams, t, work)
+                node = find_leaf(rows, r, node, link, cut)
                 said, majority, bayes = answer(
                     rows,
                     r,

@@ -6,8 +6,7 @@ was cut into blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from learners._adaptive_kernels import adaptive_block, start_adaptive
 from learners._forest_kernels import MEMBER_N, bag_block, forest_block
 from learners._tree_adwin import ADWIN_N, clear_window
-from learners._tree_kernels import ALL_COLUMNS, PER_TREE, Rule, start_tree
+from learners._tree_kernels import Rule, start_tree
 from learners._tree_layout import NODES_USED, ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
+from learners._tree_plan import PER_TREE, Plan
 
-__all__ = ["Ensemble", "Plan", "TreeShape"]
+__all__ = ["Ensemble"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -27,50 +27,6 @@ _MASK = (1 << 64) - 1
 _POISSON_PLACES = 64
 # A tree that sees two of three columns lacks what it needs too often (SEA: 82 % against 88 %).
 _LEAST_COLUMNS = 3
-_RANGES = {
-    "trees": "1 to 1000", "grace_n": "more than 0", "delta": "in (0, 1)", "tau": "0 or more", "leaf": "0, 1 or 2",
-    "columns_share": "in (0, 1]", "mean_weight": "from 0 to 20", "warning_delta": "in [0, 1)",
-    "drift_delta": "in [0, 1)", "classes_cap": "2 to 1000", "categories_cap": "2 to 10000",
-}  # fmt: skip
-
-
-TreeShape = Literal["bag", "forest", "adaptive"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What makes one learner differ from another; see the learners for the meaning."""
-
-    kind: TreeShape
-    subspace: int = ALL_COLUMNS
-    trees: int = 1
-    grace_n: float = 200.0
-    delta: float = 1e-7
-    tau: float = 0.05
-    leaf: int = 2
-    columns_share: float = 1.0
-    mean_weight: float = 0.0
-    warning_delta: float = 0.0
-    drift_delta: float = 0.0
-    max_depth: int = 60
-    budget_bytes: int = 32 << 20
-    classes_cap: int = 64
-    categories_cap: int = 64
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what no learner can work with."""
-        checks = {
-            "trees": 1 <= self.trees <= 1_000, "grace_n": self.grace_n > 0.0, "delta": 0.0 < self.delta < 1.0,
-            "tau": self.tau >= 0.0, "leaf": self.leaf in {0, 1, 2},
-            "columns_share": 0.0 < self.columns_share <= 1.0,
-            "mean_weight": 0.0 <= self.mean_weight <= 20.0, "warning_delta": 0.0 <= self.warning_delta < 1.0,
-            "drift_delta": 0.0 <= self.drift_delta < 1.0, "classes_cap": 2 <= self.classes_cap <= 1_000,
-            "categories_cap": 2 <= self.categories_cap <= 10_000,
-        }  # fmt: skip
-        for name, holds in checks.items():
-            if not holds:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be {_RANGES[name]}")
 
 
 class Ensemble:
@@ -180,7 +136,7 @@ class Ensemble:
             nodes = int(self.pool.region[0, NODES_USED])
             self.windows[:nodes] = before[:nodes]
         self.layout, self.shape = layout, shape
-        self._scratch = np.zeros((3, places))
+        self._scratch = np.zeros((4, places))
         for t in range(self.plan.trees):
             for region in self.members[t, :2]:
                 if region >= 0 and self.pool.region[region, ROOT] < 0:
@@ -197,7 +153,7 @@ class Ensemble:
         self.shape = self._shape_for(class_places, categories)
         self.layout = self._layout_for(self.shape)
         self.pool = allocate(self.layout, self.shape)
-        self._scratch = np.zeros((3, class_places))
+        self._scratch = np.zeros((4, class_places))
         if self.by_node:
             self.windows = np.zeros((self.layout.regions * self.layout.nodes, ADWIN_N), dtype=np.int32)
 
@@ -211,7 +167,8 @@ class Ensemble:
     def _rule(self) -> Rule:
         plan = self.plan
         return Rule(
-            classes=self.classes, grace=plan.grace_n, delta=plan.delta, tau=plan.tau, leaf_mode=plan.leaf,
+            classes=self.classes, grace=plan.grace_n, delta=plan.delta, tau=plan.tau, patience=plan.patience,
+            leaf_mode=plan.leaf,
             subspace=plan.subspace, max_depth=plan.max_depth, nodes=self.layout.nodes, blocks=self.layout.blocks,
             warning_delta=plan.warning_delta, drift_delta=plan.drift_delta,
         )  # fmt: skip

@@ -32,14 +32,9 @@ from learners._tree_layout import (
     ROOT,
     TOTAL,
 )
+from learners._tree_plan import BAYES, MAJORITY, PER_TREE
 
 __all__ = [
-    "ADAPTIVE",
-    "ALL_COLUMNS",
-    "BAYES",
-    "MAJORITY",
-    "PER_LEAF",
-    "PER_TREE",
     "Rule",
     "answer",
     "branch_of",
@@ -52,8 +47,6 @@ __all__ = [
     "start_tree",
 ]
 
-MAJORITY, BAYES, ADAPTIVE = range(3)
-ALL_COLUMNS, PER_LEAF, PER_TREE = range(3)
 # A variance below this is none: its reciprocal times a square could leave the range of floats.
 _NO_VARIANCE = 1e-200
 _LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -67,6 +60,7 @@ class Rule(NamedTuple):
     grace: float
     delta: float
     tau: float
+    patience: float
     leaf_mode: int
     subspace: int
     max_depth: int
@@ -146,7 +140,7 @@ def _to_shares(scores, best, classes, votes):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(classes):
         gap = scores[k] - best
-        votes[k] = math.exp(gap) if gap > -700.0 else 0.0
+        votes[k] = 1.0 if gap == 0.0 else (math.exp(gap) if gap > -700.0 else 0.0)
         total += votes[k]
     for k in range(classes):
         votes[k] /= total
@@ -161,17 +155,17 @@ def _bayes(rows, r, block, stats, subset, slots, columns, classes, scores):  # t
         n = stats[block, COUNTS + k]
         if n <= 0.0:
             continue
-        log_density = _log_density(rows, r, block, k, stats, subset, slots, columns)
-        scores[k] = math.log(n) + log_density
+        scores[k] = _log_joint(rows, r, block, k, n, stats, subset, slots, columns)
         if scores[k] > highest:
             best, highest = k, scores[k]
     return best
 
 
 @njit(cache=True, nogil=True)
-def _log_density(rows, r, block, k, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
-    """Log of the product of the observed columns' densities in class `k`; missing values take no part."""
-    square, product, logs, factors = 0.0, 1.0, 0.0, 0
+def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
+    """Log of a class's weight times the observed columns' densities in it; missing values take no part."""
+    # `product` is of squares, precisions for the normal densities, so that one root and one log serve all factors.
+    square, product, logs, factors = 0.0, weight * weight, 0.0, 0
     for i in range(slots.shape[0]):
         column = subset[block, i]
         x = rows[r, column] if column >= 0 else np.nan
@@ -182,24 +176,23 @@ def _log_density(rows, r, block, k, stats, subset, slots, columns):  # type: ign
         if columns[column] > 0:
             code = int(x)
             seen = stats[block, at + 1 + code] if 0 <= code < columns[column] else 0.0
-            # Squared, because the product is of variances and its root is taken.
-            factor = (n + columns[column]) / (seen + 1.0)
+            factor = (seen + 1.0) / (n + columns[column])
             product *= factor * factor
         elif n <= 0.0:
             return -np.inf
         else:
             gap = x - stats[block, at + 1]
-            variance = stats[block, at + 2] / (n - 1.0) if n > 1.0 else 0.0
-            if variance > _NO_VARIANCE:
-                square += gap * gap / variance
-                product *= variance
+            if n > 1.0 and stats[block, at + 2] > _NO_VARIANCE * n:
+                precision = (n - 1.0) / stats[block, at + 2]
+                square += gap * gap * precision
+                product *= precision
                 factors += 1
             elif gap != 0.0:
                 return -np.inf
         if not 1e-100 < product < 1e100:
             logs += math.log(product)
             product = 1.0
-    return -0.5 * (square + logs + math.log(product) + factors * _LOG_TWO_PI)
+    return 0.5 * (logs + math.log(product) - square - factors * _LOG_TWO_PI)
 
 
 @njit(cache=True, nogil=True)

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from learners import codec
-from learners._tree_ensemble import Ensemble, Plan, TreeShape
-from learners._tree_kernels import ALL_COLUMNS
-from learners._tree_state import load_ensemble, tree_of
+from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError, SnapshotError
@@ -34,12 +32,16 @@ class TreeLearner:
 
     def __init__(self, config: dict[str, Any], subspace: int = ALL_COLUMNS) -> None:
         columns, nominal = config["columns"], config["nominal"]
-        plan = Plan(
-            self.shape, subspace, **{name: v for name, v in config.items() if name not in {"columns", "nominal"}}
-        )
+        # Forests try so often to split that they skip the attempts that are least likely to succeed.
+        patience = 0.25 if self.shape == "forest" else 0.0
+        rest = {name: value for name, value in config.items() if name not in {"columns", "nominal"}}
+        plan = Plan(self.shape, subspace, patience=patience, **rest)
         if columns < 0 or any(not 0 <= column < columns for column in nominal):
             raise ValueError(f"nominal = {nominal}: must be columns from 0 to {columns - 1}")
         self._config = config
+        # Imported here, as it loads the compiler: only who builds a tree pays for that.
+        from learners._tree_ensemble import Ensemble
+
         self._ensemble = Ensemble(plan, columns, nominal)
         self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
         self._labels: list[str] = []
@@ -120,6 +122,8 @@ class TreeLearner:
 
     def snapshot(self) -> bytes:
         """Canonical bytes of configuration and state."""
+        from learners._tree_state import tree_of
+
         data = codec.encode(
             {
                 "kind": self.kind,
@@ -141,6 +145,8 @@ class TreeLearner:
         SnapshotError
             the bytes are damaged, contradict themselves, or belong to another learner.
         """
+        from learners._tree_state import load_ensemble
+
         tree = codec.decode(data)
         if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
             raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")

@@ -31,6 +31,7 @@ __all__ = [
     "CUTS",
     "MULTIWAY_CAP",
     "best_splits",
+    "find_scales",
     "free_blocks",
     "gain",
     "hoeffding_bound",
@@ -72,38 +73,47 @@ def _entropy(stats, block, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def weight_left(stats, at, x):  # type: ignore[no-untyped-def]
-    """Estimated weight of one class at or below `x`: a normal law, exact outside the range that was seen."""
-    n = stats[at]
-    if n <= 0.0 or x < stats[at + 3]:
-        return 0.0
-    if x >= stats[at + 4]:
-        return n
-    deviation = math.sqrt(stats[at + 2] / (n - 1.0)) if n > 1.0 else 0.0
-    if deviation <= 0.0:
-        return n if x >= stats[at + 1] else 0.0
-    return 0.5 * n * math.erfc((stats[at + 1] - x) / deviation * _PER_ROOT_TWO)
+def find_scales(stats, block, slot, classes, work):  # type: ignore[no-untyped-def]
+    """Fill `work[1]` with 1 / (standard deviation × √2) of each class in a numeric column; inf where it is 0."""
+    for k in range(classes):
+        at = slot[0] + k * slot[1]
+        n, squares = stats[block, at], stats[block, at + 2]
+        work[1, k] = math.sqrt(0.5 * (n - 1.0) / squares) if n > 1.0 and squares > 0.0 else np.inf
 
 
 @njit(cache=True, nogil=True)
-def gain(entropy, stats, block, slot, x, nominal, classes, left):  # type: ignore[no-untyped-def]
+def weight_left(stats, block, at, x, scale):  # type: ignore[no-untyped-def]
+    """Estimated weight of one class at or below `x`: a normal law, exact outside the range that was seen."""
+    n = stats[block, at]
+    if n <= 0.0 or x < stats[block, at + 3]:
+        return 0.0
+    if x >= stats[block, at + 4]:
+        return n
+    gap = stats[block, at + 1] - x
+    if scale == np.inf:
+        return n if gap <= 0.0 else 0.0
+    return 0.5 * n * math.erfc(gap * scale)
+
+
+@njit(cache=True, nogil=True)
+def gain(entropy, stats, block, slot, x, nominal, classes, work):  # type: ignore[no-untyped-def]
     """Information gain of a cut at `x` (nominal: the code `x` against the rest), -inf if a side is nearly empty.
 
-    `left` becomes the weight of each class on the left.
+    `work[0]` becomes the weight of each class on the left; `work[1]` holds what `find_scales` found.
     """
-    low, high, low_parts, high_parts = 0.0, 0.0, 0.0, 0.0
+    low, high, parts = 0.0, 0.0, 0.0
     at, width = slot[0], slot[1]
     for k in range(classes):
         n = stats[block, at]
-        left[k] = stats[block, at + 1 + int(x)] if nominal else weight_left(stats[block], at, x)
-        rest = max(n - left[k], 0.0)
-        low, high = low + left[k], high + rest
-        low_parts += _n_log_n(left[k])
-        high_parts += _n_log_n(rest)
+        left = stats[block, at + 1 + int(x)] if nominal else weight_left(stats, block, at, x, work[1, k])
+        rest = max(n - left, 0.0)
+        low, high = low + left, high + rest
+        parts += _n_log_n(left) + _n_log_n(rest)
+        work[0, k] = left
         at += width
     if min(low, high) <= _LEAST_PART * (low + high):
         return -np.inf
-    return entropy - (_n_log_n(low) - low_parts + _n_log_n(high) - high_parts) / (low + high) * _PER_BIT
+    return entropy - (_n_log_n(low) + _n_log_n(high) - parts) / (low + high) * _PER_BIT
 
 
 @njit(cache=True, nogil=True)
@@ -125,7 +135,7 @@ def multiway_gain(entropy, stats, block, slot, branches, classes):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def best_splits(entropy, block, pool, classes, left):  # type: ignore[no-untyped-def]
+def best_splits(entropy, block, pool, classes, work):  # type: ignore[no-untyped-def]
     """Gains of the best column and of the second best (0 for no split at all), and place and cut of the best."""
     stats, slots = pool.stats, pool.slots
     first, second, place, cut = 0.0, 0.0, -1, 0.0
@@ -137,7 +147,7 @@ def best_splits(entropy, block, pool, classes, left):  # type: ignore[no-untyped
         if 0 < categories <= MULTIWAY_CAP:
             best, best_cut = multiway_gain(entropy, stats, block, slots[i], categories, classes), float(categories)
         else:
-            best, best_cut = _best_cut(entropy, stats, block, slots[i], categories, classes, left)
+            best, best_cut = _best_cut(entropy, stats, block, slots[i], categories, classes, work)
         if best > first:
             first, second, place, cut = best, first, i, best_cut
         elif best > second:
@@ -146,11 +156,12 @@ def best_splits(entropy, block, pool, classes, left):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _best_cut(entropy, stats, block, slot, categories, classes, left):  # type: ignore[no-untyped-def]
+def _best_cut(entropy, stats, block, slot, categories, classes, work):  # type: ignore[no-untyped-def]
     """The best of the cuts of a numeric column, or of one code against the rest."""
     low, step, count = 0.0, 1.0, categories
     if categories == 0:
         low, high = _range(stats, block, slot, classes)
+        find_scales(stats, block, slot, classes, work)
         count, step = CUTS, (high - low) / (CUTS + 1)
         low += step
         if not step > 0.0:
@@ -158,7 +169,7 @@ def _best_cut(entropy, stats, block, slot, categories, classes, left):  # type: 
     best, best_cut = -np.inf, 0.0
     for c in range(count):
         x = low + step * c
-        merit = gain(entropy, stats, block, slot, x, categories > 0, classes, left)
+        merit = gain(entropy, stats, block, slot, x, categories > 0, classes, work)
         if merit > best:
             best, best_cut = merit, x
     return best, best_cut
@@ -175,7 +186,7 @@ def _range(stats, block, slot, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def try_split(i, node, pool, rule, streams, s, left):  # type: ignore[no-untyped-def]
+def try_split(i, node, pool, rule, streams, s, work):  # type: ignore[no-untyped-def]
     """Split the leaf at `node` of region `i` if the bound allows and there is room; True if it did."""
     stats, block = pool.stats, pool.link[node, LEFT]
     total = stats[block, TOTAL]
@@ -184,16 +195,19 @@ def try_split(i, node, pool, rule, streams, s, left):  # type: ignore[no-untyped
     bound = hoeffding_bound(math.log(max(present, 2)) * _PER_BIT, rule.delta, total)
     if present < 2 or (entropy <= bound and bound >= rule.tau):
         return False
-    first, second, place, cut = best_splits(entropy, block, pool, rule.classes, left)
+    first, second, place, cut = best_splits(entropy, block, pool, rule.classes, work)
     if place < 0 or (first - second <= bound and bound >= rule.tau):
+        # The bound falls to the gap as seen, or to tau, at this ratio of weights: no need to look sooner.
+        ratio = bound / max(first - second, rule.tau)
+        stats[block, TRIED_AT] = total + max(0.0, rule.patience * total * (ratio * ratio - 1.0) - rule.grace)
         return False
     if 0 < pool.columns[pool.subset[block, place]] <= MULTIWAY_CAP:
         return _split_many(i, node, place, pool, rule, streams, s)
-    return _split(i, node, place, cut, entropy, pool, rule, streams, s, left)
+    return _split(i, node, place, cut, entropy, pool, rule, streams, s, work)
 
 
 @njit(cache=True, nogil=True)
-def _split(i, node, place, cut, entropy, pool, rule, streams, s, left):  # type: ignore[no-untyped-def]
+def _split(i, node, place, cut, entropy, pool, rule, streams, s, work):  # type: ignore[no-untyped-def]
     """Turn a leaf into a split with two leaves, which inherit the classes' estimated weights."""
     link, stats, block, slot = pool.link, pool.stats, pool.link[node, LEFT], pool.slots[place]
     other = new_leaf(i, pool, rule, block, streams, s)
@@ -201,12 +215,14 @@ def _split(i, node, place, cut, entropy, pool, rule, streams, s, left):  # type:
         return False
     column, sibling = pool.subset[block, place], link[other, LEFT]
     nominal = pool.columns[column] > 0
-    gain(entropy, stats, block, slot, cut, nominal, rule.classes, left)
+    if not nominal:
+        find_scales(stats, block, slot, rule.classes, work)
+    gain(entropy, stats, block, slot, cut, nominal, rule.classes, work)
     for k in range(rule.classes):
-        stats[sibling, COUNTS + k] = max(stats[block, slot[0] + k * slot[1]] - left[k], 0.0)
+        stats[sibling, COUNTS + k] = max(stats[block, slot[0] + k * slot[1]] - work[0, k], 0.0)
     clear_block(block, block, pool, rule, streams, s)
     for k in range(rule.classes):
-        stats[block, COUNTS + k] = left[k]
+        stats[block, COUNTS + k] = work[0, k]
     low, high = _begin(stats, block, rule.classes), _begin(stats, sibling, rule.classes)
     one = leaf_over(i, block, pool, rule)
     link[node, FEATURE], link[node, LEFT], link[node, RIGHT] = column, one, other

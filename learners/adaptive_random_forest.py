@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from learners._tree_kernels import PER_LEAF
 from learners._tree_learner import TreeLearner
+from learners._tree_plan import PER_LEAF
 
 __all__ = ["AdaptiveRandomForest"]
 
@@ -35,6 +35,8 @@ class AdaptiveRandomForest(TreeLearner):
 
     Notes
     -----
+    An attempt to split waits for a quarter of the weight that the newest gap between the two best columns still asks
+    for (MOA: only for `grace_n`).
     Costs `trees` Hoeffding trees, and those in the background. A vote counts by the tree's accuracy since it began to
     vote. Where we deviate: errors are those before learning (MOA: after), the ADWINs have the paper's first setting
     (MOA's default, 1e-4 and 1e-5, was less accurate), and 0.6 of the columns is MOA's newer default (the paper: their

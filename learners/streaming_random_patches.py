@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from learners._tree_kernels import PER_TREE
 from learners._tree_learner import TreeLearner
+from learners._tree_plan import PER_TREE
 
 __all__ = ["StreamingRandomPatches"]
 
@@ -35,6 +35,8 @@ class StreamingRandomPatches(TreeLearner):
 
     Notes
     -----
+    An attempt to split waits for a quarter of the weight that the newest gap between the two best columns still asks
+    for (MOA: only for `grace_n`).
     Costs `trees` Hoeffding trees, and those in the background. A vote counts by the tree's accuracy since it began to
     vote. A column that appears later is seen by the trees that begin after it. Where we deviate: at least 3 columns
     (with 2 of 3, trees that lack a needed column spoil the vote), errors are those before learning, and the ADWINs are

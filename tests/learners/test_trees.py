@@ -10,10 +10,11 @@ import pytest
 from scipy import stats as laws
 
 from learners._tree_adwin import ADWIN_N, WINDOW_N, WINDOW_ONES, add_bit, clear_window, error_rate
-from learners._tree_ensemble import Ensemble, Plan
-from learners._tree_kernels import BAYES, answer, observe
+from learners._tree_ensemble import Ensemble
+from learners._tree_kernels import answer, observe
 from learners._tree_layout import FEATURE, FLAGS, LEFT, MULTIWAY, RIGHT, Shape, shape_of
-from learners._tree_split import CUTS, best_splits, gain, hoeffding_bound, multiway_gain, weight_left
+from learners._tree_plan import BAYES, Plan
+from learners._tree_split import CUTS, best_splits, find_scales, gain, hoeffding_bound, multiway_gain, weight_left
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 
@@ -123,7 +124,7 @@ def test_split_search_equals_the_slow_one() -> None:
         codes = [np.array([(_seen(rows, labels, weights, 2, k) == c).sum() for k in range(CLASSES)]) for c in range(8)]
         found.append((_slow_gain(codes, total), 2, 8.0))
         found.sort(reverse=True)
-        first, second, place, cut = best_splits(_entropy(total), 0, pool, CLASSES, np.zeros(4))
+        first, second, place, cut = best_splits(_entropy(total), 0, pool, CLASSES, np.zeros((2, 4)))
         assert (first, second) == pytest.approx((found[0][0], found[1][0]), rel=1e-9)
         assert place == found[0][1]
         assert cut == pytest.approx(found[0][2], rel=1e-9)
@@ -134,13 +135,16 @@ def test_kernels_agree_with_their_python() -> None:
     pool, *_ = _leaf()
     kernels: list[Any] = [gain, weight_left, multiway_gain]
     one, two, three = kernels
-    left, other = np.zeros(4), np.zeros(4)
+    work, other = np.zeros((2, 4)), np.zeros((2, 4))
+    for scales in (work, other):
+        find_scales(pool.stats, 0, pool.slots[0], CLASSES, scales)
     for x in (-1.0, 0.4, 2.0):
         arguments = 1.5, pool.stats, 0, pool.slots[0], x, False, CLASSES
-        assert one(*arguments, left) == pytest.approx(one.py_func(*arguments, other), rel=1e-12)
-        assert left == pytest.approx(other)
+        assert one(*arguments, work) == pytest.approx(one.py_func(*arguments, other), rel=1e-12)
+        assert work == pytest.approx(other)
         at = int(pool.slots[0, 0])
-        assert two(pool.stats[0], at, x) == pytest.approx(two.py_func(pool.stats[0], at, x))
+        side = pool.stats, 0, at, x, work[1, 0]
+        assert two(*side) == pytest.approx(two.py_func(*side))
     many = 1.5, pool.stats, 0, pool.slots[2], 8, CLASSES
     assert three(*many) == pytest.approx(three.py_func(*many), rel=1e-12)
 
