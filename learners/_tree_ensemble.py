@@ -105,7 +105,7 @@ class Ensemble:
         return int(np.argmax(stops)) if stops.any() else len(rows)
 
     def _grow_for(self, row: Floats, label: int) -> None:
-        if label < 0:
+        if label < 0 or (label < self.classes and not any(self.shape.categories)):
             return
         known = self.shape.categories
         self.grow(

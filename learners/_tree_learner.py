@@ -5,6 +5,7 @@ A learner differs from another by its plan (`learners._tree_ensemble.Plan`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -86,7 +87,16 @@ class TreeLearner:
 
     def predict_proba_one(self, x: Features) -> dict[str, float]:
         """Probability per known class, in order of text; empty while nothing is known."""
-        shares = self._ensemble.run(self._encoder.row(x), np.array([-1]))[0]
+        return self.predict_proba_examples([x])[0]
+
+    def predict_proba_examples(self, examples: Sequence[Features]) -> list[dict[str, float]]:
+        """What `predict_proba_one` says of each, several times faster for a block."""
+        if not examples:
+            return []
+        rows = np.concatenate([self._encoder.row(x) for x in examples])
+        return [self._named(shares) for shares in self._ensemble.run(rows, np.full(len(rows), -1))]
+
+    def _named(self, shares: NDArray[np.float64]) -> dict[str, float]:
         if self._ensemble.classes == 0 or not shares.any():
             return {}
         return dict(sorted((self._label(code), float(p)) for code, p in enumerate(shares)))
@@ -119,6 +129,32 @@ class TreeLearner:
             self._labels.append(label)
         self._encoder.learn(x, news)
         self._ensemble.run(self._encoder.row(x), np.array([code]))
+
+    def learn_examples(self, examples: Sequence[tuple[Features, Label]]) -> list[LearnerError | None]:
+        """Learn the examples in order, bit for bit as `learn_one` does but several times faster; an error for each."""
+        errors: list[LearnerError | None] = [None] * len(examples)
+        rows: list[NDArray[np.float64]] = []
+        codes: list[int] = []
+        for i, (x, y) in enumerate(examples):
+            label, news = str(y), self._encoder.news(x)
+            if label in self._labels and not news.columns and not news.values:
+                self._encoder.learn(x, news)
+                rows.append(self._encoder.row(x))
+                codes.append(self._labels.index(label))
+                continue
+            self._learn_rows(rows, codes)
+            try:
+                self.learn_one(x, y)
+            except LearnerError as error:
+                errors[i] = error
+        self._learn_rows(rows, codes)
+        return errors
+
+    def _learn_rows(self, rows: list[NDArray[np.float64]], codes: list[int]) -> None:
+        if rows:
+            self._ensemble.run(np.concatenate(rows), np.array(codes))
+            rows.clear()
+            codes.clear()
 
     def snapshot(self) -> bytes:
         """Canonical bytes of configuration and state."""

@@ -16,6 +16,7 @@ from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.streaming_random_patches import StreamingRandomPatches
+from tests.learners.streams import labelled
 
 __all__: list[str] = []
 
@@ -201,6 +202,28 @@ def test_a_feature_that_appears_late_is_learned(build: Build) -> None:
         right.append(learner.predict_one(x) == label)
         learner.learn_one(x, label)
     assert np.mean(right[3_000:]) > 0.75
+
+
+def test_examples_in_blocks_are_learned_as_one_by_one(build: Build) -> None:
+    """Blocks of examples with names, errors among them, give the answers and the bytes of single calls."""
+    examples = [(x, y if i != 150 else "one too many") for i, (x, y) in enumerate(labelled("classification", 300))]
+    single, block = build(classes_cap=3), build(classes_cap=3)
+    block.learn_examples(examples[250:])
+    single.learn_examples(examples[250:])
+    failures: list[str | None] = []
+    for x, y in examples[:250]:
+        try:
+            single.learn_one(x, y)
+            failures.append(None)
+        except LearnerError as error:
+            failures.append(str(error))
+    found = [error and str(error) for error in block.learn_examples(examples[:250])]
+    assert found == failures
+    assert sum(error is not None for error in found) == 1
+    asked = [x for x, _ in examples]
+    assert block.predict_proba_examples(asked) == [single.predict_proba_one(x) for x in asked]
+    assert block.predict_proba_examples([]) == []
+    assert block.snapshot() == single.snapshot()
 
 
 def test_features_beyond_the_budget_are_a_learner_error(build: Build) -> None:
