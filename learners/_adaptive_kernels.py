@@ -43,7 +43,7 @@ def start_adaptive(pool, rule, windows, streams):  # type: ignore[no-untyped-def
 @njit(cache=True, nogil=True)
 def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
     """Answer and learn a block row by row; `windows` holds an ADWIN per node."""
-    path = np.empty(rule.max_depth + 1, dtype=np.int64)
+    path = np.empty(rule.nodes, dtype=np.int64)
     # Branches still to be visited: root, the node that holds it (-1: the tree), and whether as its alternate.
     todo = np.empty((rule.nodes + 1, 3), dtype=np.int64)
     for r in range(rows.shape[0]):

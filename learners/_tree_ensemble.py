@@ -169,7 +169,7 @@ class Ensemble:
         return Rule(
             classes=self.classes, grace=plan.grace_n, delta=plan.delta, tau=plan.tau, patience=plan.patience,
             leaf_mode=plan.leaf,
-            subspace=plan.subspace, max_depth=plan.max_depth, nodes=self.layout.nodes, blocks=self.layout.blocks,
+            subspace=plan.subspace, nodes=self.layout.nodes, blocks=self.layout.blocks,
             warning_delta=plan.warning_delta, drift_delta=plan.drift_delta,
         )  # fmt: skip
 

@@ -63,7 +63,6 @@ class Rule(NamedTuple):
     patience: float
     leaf_mode: int
     subspace: int
-    max_depth: int
     nodes: int
     blocks: int
     warning_delta: float

@@ -36,7 +36,6 @@ class Plan:
     mean_weight: float = 0.0
     warning_delta: float = 0.0
     drift_delta: float = 0.0
-    max_depth: int = 60
     budget_bytes: int = 32 << 20
     classes_cap: int = 64
     categories_cap: int = 64

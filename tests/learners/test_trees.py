@@ -12,7 +12,7 @@ from scipy import stats as laws
 from learners._tree_adwin import ADWIN_N, WINDOW_N, WINDOW_ONES, add_bit, clear_window, error_rate
 from learners._tree_ensemble import Ensemble
 from learners._tree_kernels import answer, observe
-from learners._tree_layout import FEATURE, FLAGS, LEFT, MULTIWAY, RIGHT, Shape, shape_of
+from learners._tree_layout import FEATURE, FLAGS, LEFT, MULTIWAY, RIGHT, ROOT, Shape, shape_of
 from learners._tree_plan import BAYES, Plan
 from learners._tree_split import CUTS, best_splits, find_scales, gain, hoeffding_bound, multiway_gain, weight_left
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
@@ -244,3 +244,22 @@ def test_parameters_out_of_range_are_named(name: str) -> None:
     parameters: dict[str, Any] = {name: -1}
     with pytest.raises(ValueError, match=f"{name} = -1: must be "):
         HoeffdingTree(**parameters)
+
+
+def test_a_tree_may_grow_as_deep_as_it_has_nodes() -> None:
+    """A stream whose halves split again and again makes a path of more than a hundred nodes without harm."""
+    rng = np.random.default_rng(8)
+    tree = HoeffdingAdaptiveTree(1, (0,), grace_n=5.0, delta=0.9, tau=1.0, categories_cap=4_096)
+    for code in range(299):
+        codes = rng.integers(code + 1, 300, size=30).astype(float)
+        codes[::2] = code
+        tree.learn_many(codes[:, None], codes == code)
+    link, deepest = tree._ensemble.pool.link, 0
+    todo = [(int(tree._ensemble.pool.region[0, ROOT]), 1)]
+    while todo:
+        node, depth = todo.pop()
+        deepest = max(deepest, depth)
+        if link[node, FEATURE] >= 0:
+            todo += [(int(link[node, LEFT]), depth + 1), (int(link[node, RIGHT]), depth + 1)]
+    assert deepest > 100
+    assert HoeffdingAdaptiveTree.restore(tree.snapshot()).snapshot() == tree.snapshot()
