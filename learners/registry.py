@@ -10,20 +10,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from learners import codec
+from learners.adaptive_random_forest import AdaptiveRandomForest
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
+from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
+from learners.hoeffding_tree import HoeffdingTree
+from learners.leveraging_bagging import LeveragingBagging
+from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 
 _KINDS: dict[str, Callable[[bytes], Learner]] = {
+    "adaptive_random_forest": AdaptiveRandomForest.restore,
     "frozen": FrozenProbe.restore,
+    "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
+    "hoeffding_tree": HoeffdingTree.restore,
+    "leveraging_bagging": LeveragingBagging.restore,
     "majority": Majority.restore,
     "mean": Mean.restore,
     "no_change": NoChange.restore,
+    "oza_bagging_adwin": OzaBaggingAdwin.restore,
     "river": RiverLearner.restore,
+    "streaming_random_patches": StreamingRandomPatches.restore,
 }
 
 
@@ -55,6 +67,10 @@ def _river(name: str, task: Task = "classification", **parameters: Any) -> Learn
     return LearnerEntry(task, lambda seed: RiverLearner(f"river.{name}", parameters, task=task, seed=seed))
 
 
+def _compiled(learner: Callable[..., Learner], **parameters: Any) -> LearnerEntry:
+    return LearnerEntry("classification", lambda seed: learner(seed=seed, **parameters))
+
+
 def _part(name: str, **parameters: Any) -> dict[str, Any]:
     return {"estimator": f"river.{name}", "parameters": parameters}
 
@@ -67,6 +83,12 @@ LEARNERS: dict[str, LearnerEntry] = {
     "mean": LearnerEntry("regression", lambda _: Mean(), learns=False),
     "no_change": LearnerEntry("classification", lambda _: NoChange(), learns=False),
     "no_change_regression": LearnerEntry("regression", lambda _: NoChange("regression"), learns=False),
+    "compiled_adaptive_random_forest": _compiled(AdaptiveRandomForest, trees=3),
+    "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
+    "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
+    "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
+    "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
+    "compiled_streaming_random_patches": _compiled(StreamingRandomPatches, trees=3),
     "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
     "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
     "hoeffding_adaptive_tree": _river("tree.HoeffdingAdaptiveTreeClassifier"),

@@ -10,9 +10,10 @@ from typing import Any
 
 from learners import LearnerError
 from learners.adaptation import WarmReplacement
+from learners.base import Learner
 from learners.baselines import Majority, Mean
+from learners.build import build_learner
 from learners.frozen import FrozenProbe
-from learners.river_adapter import RiverLearner
 from service.config import LearnerConfig, MonitorConfig
 
 __all__ = ["Committee", "Member"]
@@ -71,8 +72,7 @@ class Committee:
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
         for name, learner in config.learners.items():
-            built = self._build(learner)
-            self.members[name] = Member(name, "learner", built, self._policy(built))
+            self.members[name] = Member(name, "learner", self._build(learner), self._policy(learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
         if probe is not None:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
@@ -80,14 +80,19 @@ class Committee:
         self.learns = bool(self.members)  # whether any member needs features
         self.members["majority" if self.classification else "mean"] = Member("majority", "baseline", baseline)
 
-    def _build(self, config: LearnerConfig) -> RiverLearner:
-        return RiverLearner(config.estimator, config.parameters, task=self.config.task, seed=self.config.seed)
+    def _build(self, learner: LearnerConfig, generation: int = 0) -> Learner:
+        return build_learner(
+            learner.estimator, learner.parameters, task=self.config.task, seed=self.config.seed, generation=generation
+        )
 
-    def _policy(self, learner: RiverLearner) -> WarmReplacement | None:
+    def _policy(self, learner: LearnerConfig) -> WarmReplacement | None:
         adaptation = self.config.adaptation
         if adaptation.policy == "none":
             return None
-        return WarmReplacement(learner.fresh, min_warm=adaptation.min_warm, cooldown=adaptation.cooldown)
+        return WarmReplacement(
+            lambda generation: self._build(learner, generation),
+            min_warm=adaptation.min_warm, cooldown=adaptation.cooldown,
+        )  # fmt: skip
 
     def answers(self, x: dict[str, float | str]) -> dict[str, Answer]:
         """What every member says of `x`, by name. The probe answers once it is frozen."""

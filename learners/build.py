@@ -1,0 +1,67 @@
+"""A learner by the name that a configuration gives: `anchorwatch.…` for the compiled ones, `river.…` for river's."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.base import Learner, Task
+from learners.errors import EstimatorRefusedError
+from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
+from learners.hoeffding_tree import HoeffdingTree
+from learners.leveraging_bagging import LeveragingBagging
+from learners.oza_bagging import OzaBaggingAdwin
+from learners.river_adapter import RiverLearner
+from learners.streaming_random_patches import StreamingRandomPatches
+
+__all__ = ["COMPILED", "build_learner"]
+
+_OWN = "anchorwatch."
+COMPILED: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
+        StreamingRandomPatches,
+    )
+}  # fmt: skip
+# What a fold gives by itself: rows come with names, and the monitor has the seed.
+_NOT_ASKED = {"columns", "nominal", "seed"}
+# Generations of one learner draw from generators of their own, and so do the neighbours of its seed.
+_STRIDE = 1_000_003
+
+
+def build_learner(
+    estimator: str, parameters: Mapping[str, Any], *, task: Task, seed: int, generation: int = 0
+) -> Learner:
+    """A fresh learner; `generation` counts those that took its place before.
+
+    Raises
+    ------
+    EstimatorRefusedError
+        the name is unknown, the task is not the estimator's, or a parameter is refused: says what to write.
+    """
+    if not estimator.startswith(_OWN):
+        learner = RiverLearner(estimator, parameters, task=task, seed=seed)
+        return learner.fresh(generation) if generation else learner
+    name = estimator.removeprefix(_OWN)
+    kind = COMPILED.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, COMPILED, 1)
+        hint = f"did you mean {_OWN}{near[0]}? " if near else ""
+        raise EstimatorRefusedError(f"{estimator}: no such learner; {hint}there are: {', '.join(sorted(COMPILED))}")
+    if task != kind.task:
+        raise EstimatorRefusedError(f"{estimator} learns {kind.task}, not {task}")
+    allowed = inspect.signature(kind).parameters.keys()
+    unknown = sorted(set(parameters) - (allowed - _NOT_ASKED))
+    if unknown:
+        known = ", ".join(sorted(allowed - _NOT_ASKED))
+        raise EstimatorRefusedError(f"{estimator}: no parameter {unknown[0]!r}; there are: {known}")
+    seeds = {"seed": seed + _STRIDE * generation} if "seed" in allowed else {}
+    try:
+        built: Learner = kind(**parameters, **seeds)
+    except (TypeError, ValueError) as error:
+        raise EstimatorRefusedError(f"{estimator}: {error}") from error
+    return built

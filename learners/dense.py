@@ -1,0 +1,118 @@
+"""Turn features with names into rows of numbers: a feature gets the next column when it is first learned.
+
+The first value decides what a column is: text makes it one of categories, a number one of numbers. A value of the other
+kind, and an absent feature, are missing (NaN); a category that was never learned is -1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import Features
+from learners.clipping import RangeClip
+
+__all__ = ["DenseEncoder", "News"]
+
+UNSEEN = -1.0
+
+
+class News(NamedTuple):
+    """What an example would add: columns (name, whether of categories) and categories (name, value)."""
+
+    columns: tuple[tuple[str, bool], ...]
+    values: tuple[tuple[str, str], ...]
+
+
+class DenseEncoder:
+    """Columns by name, categories by value; numbers are clipped (`learners.clipping`).
+
+    Parameters
+    ----------
+    columns_cap
+        features that get a column; later ones are ignored.
+    categories_cap
+        values that get a code of their own per column, the last of which stands for all that come later.
+    """
+
+    def __init__(self, columns_cap: int = 256, categories_cap: int = 64) -> None:
+        self._columns_cap, self._categories_cap = columns_cap, categories_cap
+        self._columns: dict[str, int] = {}
+        self._codes: dict[str, dict[str, int]] = {}
+        self._clip = RangeClip()
+
+    @property
+    def names(self) -> list[str]:
+        """The features in order of their columns."""
+        return list(self._columns)
+
+    def categories(self, news: News | None = None) -> tuple[int, ...]:
+        """Categories per column, 0 for numbers, 1 or more otherwise; with what `news` would add."""
+        columns, values = news or News((), ())
+        added = [name for name, _ in values]
+        known = tuple(len(self._codes[n]) + added.count(n) if n in self._codes else 0 for n in self._columns)
+        return known + tuple(max(1, added.count(name)) if is_text else 0 for name, is_text in columns)
+
+    def news(self, x: Features) -> News:
+        """What learning `x` would add."""
+        columns: list[tuple[str, bool]] = []
+        values: list[tuple[str, str]] = []
+        for name, value in x.items():
+            is_text = isinstance(value, str)
+            if name not in self._columns:
+                if len(self._columns) + len(columns) >= self._columns_cap or _is_nan(value):
+                    continue
+                columns.append((name, is_text))
+            codes = self._codes.get(name, {})
+            fits = is_text and (name in self._codes or name not in self._columns)
+            if fits and value not in codes and len(codes) < self._categories_cap:
+                values.append((name, str(value)))
+        return News(tuple(columns), tuple(values))
+
+    def learn(self, x: Features, news: News) -> None:
+        """Add `news` and take note of the ranges of numbers."""
+        for name, is_text in news.columns:
+            self._columns[name] = len(self._columns)
+            if is_text:
+                self._codes[name] = {}
+        for name, text in news.values:
+            self._codes[name][text] = len(self._codes[name])
+        for name, value in x.items():
+            if not isinstance(value, str) and name in self._columns and name not in self._codes:
+                self._clip.learn(name, value)
+
+    def row(self, x: Features) -> NDArray[np.float64]:
+        """`x` as one row [1, columns]."""
+        row = np.full((1, len(self._columns)), math.nan)
+        for name, value in x.items():
+            column, codes = self._columns.get(name), self._codes.get(name)
+            if column is None or isinstance(value, str) != (codes is not None):
+                continue
+            if codes is None:
+                clipped = self._clip.clip(name, float(value))
+                row[0, column] = math.nan if clipped is None else clipped
+            else:
+                beyond = self._categories_cap - 1 if len(codes) == self._categories_cap else UNSEEN
+                row[0, column] = codes.get(str(value), beyond)
+        return row
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a snapshot."""
+        return {
+            "columns": list(self._columns),
+            "codes": {name: list(codes) for name, codes in self._codes.items()},
+            "clip": self._clip.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._columns = {str(name): column for column, name in enumerate(state["columns"])}
+        self._codes = {str(n): {str(v): code for code, v in enumerate(vs)} for n, vs in state["codes"].items()}
+        self._clip = RangeClip.from_state(state["clip"])
+
+
+def _is_nan(value: float | str) -> bool:
+    return not isinstance(value, str) and math.isnan(value)
