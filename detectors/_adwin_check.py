@@ -21,6 +21,7 @@ __all__ = [
     "Buckets",
     "Rule",
     "Splits",
+    "at_or_before",
     "judge",
     "laid_out",
     "lay_out",

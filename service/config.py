@@ -93,7 +93,8 @@ class SignalConfig(_Base, frozen=True, kw_only=True):
 
 
 class LearnerConfig(_Base, frozen=True, kw_only=True):
-    """A river estimator by its dotted name, such as `river.tree.HoeffdingTreeClassifier`."""
+    """A learner by its dotted name: `anchorwatch.AdaptiveRandomForest`, or one of river's, as
+    `river.tree.HoeffdingTreeClassifier`."""
 
     estimator: str
     parameters: dict[str, Any] = {}
