@@ -19,11 +19,12 @@ from detectors._adwin_check import (
     Buckets,
     Splits,
     at_or_before,
+    depth_of,
     judge,
-    laid_out,
     lay_out,
     onset_of,
     shrink,
+    tested,
 )
 from detectors.base import DRIFT, LARGEST, WARNING, Floats, Ints
 
@@ -67,7 +68,7 @@ def _room(rows, most):  # type: ignore[no-untyped-def]
         shares[k] = 1.0 / (k * (k + 1.0))
     splits = Splits(
         np.empty(size), np.empty(size), np.empty(size), np.zeros((LEVELS, 3)), np.zeros(LEVELS, dtype=np.int64), shares,
-        np.empty(size, dtype=np.int64), np.zeros(WIDTHS), np.empty(WIDTHS),
+        np.empty(size, dtype=np.int64), np.zeros(WIDTHS), np.empty(WIDTHS), np.empty(WIDTHS),
     )  # fmt: skip
     return buckets, splits
 
@@ -77,14 +78,15 @@ def moments(windows, f):  # type: ignore[no-untyped-def]
     """Width, sum and sum of squared deviations of a signal's window, as a check would take them."""
     buckets, splits = _room(0, windows.total.shape[2])
     _load(f, windows, buckets)
-    _, total, squares = laid_out(buckets, splits)
+    depth = depth_of(buckets)
+    _, total, squares = lay_out(depth - 1, depth, buckets, splits)
     return windows.counters[f, WIDTH], total, squares
 
 
 @njit(cache=True, nogil=True)
 def fold(values, index, windows, rule, low, high, ranges, statistic, threshold, whole, real):  # type: ignore[no-untyped-def]
     """Fold a block, `statistic` and `threshold` being [F, n]; returns the number of alarms."""
-    count, rows = 0, values.shape[0]
+    count, rows = np.int64(0), values.shape[0]
     buckets, splits = _room(min(rows, _ROWS), windows.total.shape[2])
     row_of = np.empty(min(rows, _ROWS), dtype=np.int64)
     for start in range(0, rows, _ROWS):
@@ -136,7 +138,7 @@ def _load(f, windows, buckets):  # type: ignore[no-untyped-def]
         level += 1
 
 
-@njit(**BORROWING)
+@njit(inline="always", **BORROWING)
 def _store(f, windows, buckets):  # type: ignore[no-untyped-def]
     for level in range(LEVELS):
         windows.used[f, level] = buckets.tail[level] - buckets.head[level]
@@ -150,7 +152,7 @@ def _store(f, windows, buckets):  # type: ignore[no-untyped-def]
         level += 1
 
 
-@njit(**BORROWING)
+@njit(inline="always", **BORROWING)
 def _gather(f, start, stop, values, index, low, high, buckets, row_of):  # type: ignore[no-untyped-def]
     """Write a signal's values that are not missing, clipped, behind the buckets of level 0; returns their number."""
     total, first, begin, end = buckets.total, buckets.first, _U(buckets.tail[0]), _U(stop - start)
@@ -171,11 +173,11 @@ def _gather(f, start, stop, values, index, low, high, buckets, row_of):  # type:
     return np.int64(end)
 
 
-@njit(**BORROWING)
+@njit(inline="always", **BORROWING)
 def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row_of, statistic, threshold):  # type: ignore[no-untyped-def]
     """Take a signal's values, check where a check is due and write the rows' statistics, up to the last value or a
     check that says something; returns the values taken, the next row to write, and the verdict."""
-    most, depth = windows.total.shape[2], _depth(buckets)
+    most, depth = windows.total.shape[2], depth_of(buckets)
     top, verdict = depth - 1, 0
     gap, epsilon = windows.newest[f, 0], windows.newest[f, 1]
     best, hint = LEVELS * most, float(windows.counters[f, HINT])
@@ -218,10 +220,9 @@ def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
     the oldest, in order, and as many pairs as it takes. So all that enter a level are appended at once.
     """
     total, squares, first, head, tail, _ = buckets
-    level = 0
+    level, inverse, half = 0, 1.0, 0.5
     tail[0] += run
     while tail[level] - head[level] > most:
-        inverse, half = 1.0 / (1 << level), 0.5 * (1 << level)
         pairs = (tail[level] - head[level] - most + 1) // 2
         begin, end = _U(head[level]), _U(tail[level + 1])
         for k in range(_U(pairs)):
@@ -232,22 +233,14 @@ def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
             first[out] = first[one]
         head[level] += 2 * pairs
         tail[level + 1] += pairs
-        level += 1
+        level, inverse, half = level + 1, inverse * 0.5, half + half
     return level
 
 
-@njit(**BORROWING)
-def _depth(buckets):  # type: ignore[no-untyped-def]
-    depth = LEVELS
-    while depth > 1 and buckets.head[depth - 1] == buckets.tail[depth - 1]:
-        depth -= 1
-    return depth
-
-
-@njit(**BORROWING)
+@njit(inline="always", **BORROWING)
 def _say(f, row, position, verdict, windows, rule, value_range, buckets, splits, whole, real):  # type: ignore[no-untyped-def]
     """Write an alarm and, at a drift, shrink the window; returns 1, or 0 where the direction is not asked for."""
-    _, sum_, squares = laid_out(buckets, splits)
+    _, sum_, squares = tested(buckets, splits, rule, value_range)
     width = windows.counters[f, WIDTH]
     jump, onset, earliest, latest = onset_of(buckets, width, sum_, squares, position)
     effect = jump / np.sqrt(squares / width)

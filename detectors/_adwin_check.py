@@ -22,11 +22,12 @@ __all__ = [
     "Rule",
     "Splits",
     "at_or_before",
+    "depth_of",
     "judge",
-    "laid_out",
     "lay_out",
     "onset_of",
     "shrink",
+    "tested",
 ]
 
 # Kernels that allocate nothing borrow their arrays: counting references in the loops took more time than the sums.
@@ -79,17 +80,18 @@ class Splits(NamedTuple):
     lane: Ints  # [levels]: boundaries
     shares: Floats  # 1 / (k (k + 1)) at place k
     chosen: Ints  # room for the boundaries that pass that filter
-    known: Floats  # widths whose confidence term stands in `confidence`, at their place modulo WIDTHS
+    known: Floats  # widths whose logarithms are known, at their place modulo WIDTHS
+    doubling: Floats  # of those widths twice the logarithm
     confidence: Floats
 
 
-@njit(**BORROWING)
-def laid_out(buckets, splits):  # type: ignore[no-untyped-def]
-    """Lay out all splits of a window."""
+@njit(inline="always", **BORROWING)
+def depth_of(buckets):  # type: ignore[no-untyped-def]
+    """Levels in use, 1 or more."""
     depth = LEVELS
     while depth > 1 and buckets.head[depth - 1] == buckets.tail[depth - 1]:
         depth -= 1
-    return lay_out(depth - 1, depth, buckets, splits)
+    return depth
 
 
 @njit(inline="always", **BORROWING)
@@ -101,13 +103,15 @@ def lay_out(top, depth, buckets, splits):  # type: ignore[no-untyped-def]
     and its sum of squared deviations.
     """
     total, squares, _, head, tail, _ = buckets
-    older, older_total, _, before, lane, shares, _, _, _ = splits
+    older, older_total, _, before, lane, shares, _, _, _, _ = splits
     values, sum_, spread, k = 0.0, 0.0, 0.0, _U(0)
     if top < depth - 1:
         values, sum_, spread, k = before[top, 0], before[top, 1], before[top, 2], _U(lane[top])
+    size = float(1 << top)
+    inverse = 1.0 / size
     for level in range(top, -1, -1):
         before[level, 0], before[level, 1], before[level, 2], lane[level] = values, sum_, spread, k
-        size, start, count = float(1 << level), _U(head[level]), tail[level] - head[level]
+        start, count = _U(head[level]), tail[level] - head[level]
         part, within, between, seen = 0.0, 0.0, 0.0, 0.0
         for place in range(_U(count)):
             bucket = total[start + place]
@@ -121,11 +125,13 @@ def lay_out(top, depth, buckets, splits):  # type: ignore[no-untyped-def]
             older_total[k + place] = sum_ + part
         k += _U(count)
         held = size * seen
-        within += between * (1.0 / size)
+        within += between * inverse
         if values > 0.0 and seen > 0.0:
             gap = sum_ * held - part * values
             within += gap * gap / (values * held * (values + held))
         values, sum_, spread = values + held, sum_ + part, spread + within
+        size *= 0.5
+        inverse += inverse
     return np.int64(k), sum_, spread
 
 
@@ -142,19 +148,22 @@ def at_or_before(older, lane, values):  # type: ignore[no-untyped-def]
 def judge(lanes, sum_, squares, rule, value_range, splits, hint):  # type: ignore[no-untyped-def]
     """The verdict of a check; difference, threshold and place of the split with the largest ratio of both."""
     width, least = splits.older[_U(lanes - 1)], float(rule.min_window_length)
-    double, mean = 2.0 * squares / width, sum_ / width
+    spread, mean = 2.0 * squares / width, sum_ / width
     place = _U(width) & _U(WIDTHS - 1)
     if splits.known[place] != width:
-        splits.known[place], splits.confidence[place] = width, math.log(2.0 * math.log(width) / rule.delta)
-    confidence = splits.confidence[place]
-    linear = 2.0 / 3.0 * value_range * confidence
-    gap, epsilon, at = _widest(lanes, mean, double * confidence, linear, least, splits, hint)
-    verdict = DRIFT if gap > epsilon else 0
-    if rule.warning_delta > 0.0 and verdict == 0 and at != NO_SPLIT:
-        doubt = math.log(2.0 * math.log(width) / rule.warning_delta)
-        linear = 2.0 / 3.0 * value_range * doubt
-        near, limit, _ = _widest(lanes, mean, double * doubt, linear, least, splits, at)
-        verdict = WARNING if near > limit else 0
+        splits.known[place], splits.doubling[place] = width, 2.0 * math.log(max(width, 2.0))
+        splits.confidence[place] = math.log(splits.doubling[place] / rule.delta)
+    confidence, verdict, gap, epsilon, at = splits.confidence[place], 0, np.nan, np.nan, hint
+    # A loop, not two calls: the second would double what there is to compile.
+    for status in range(DRIFT, DRIFT - 2 if rule.warning_delta > 0.0 else DRIFT - 1, -1):
+        if status == WARNING and verdict == 0:
+            confidence = math.log(splits.doubling[place] / rule.warning_delta)
+        if verdict == 0:
+            linear = 2.0 / 3.0 * value_range * confidence
+            near, limit, found = _widest(lanes, mean, spread * confidence, linear, least, splits, at)
+            verdict = status if near > limit else 0
+            if status == DRIFT:
+                gap, epsilon, at = near, limit, found
     return verdict, gap, epsilon, at
 
 
@@ -168,7 +177,7 @@ def _widest(lanes, mean, square, linear, least, splits, hint):  # type: ignore[n
     lowered, so that rounding loses nothing; what passes is computed and compared in full. The hint thus decides how
     many pass, and never which one wins.
     """
-    older, older_total, margin, _, _, _, chosen, _, _ = splits
+    older, older_total, margin, _, _, _, chosen, _, _, _ = splits
     width = older[_U(lanes - 1)]
     gap, epsilon, at = np.nan, np.nan, _valid(older, lanes, least, hint)
     if at != NO_SPLIT:
@@ -250,17 +259,22 @@ def _difference(older, older_total, width, mean, square, linear, least):  # type
 
 
 @njit(**BORROWING)
+def tested(buckets, splits, rule, value_range):  # type: ignore[no-untyped-def]
+    """Lay out and judge a whole window; returns the verdict, the window's sum and its sum of squared deviations."""
+    depth = depth_of(buckets)
+    lanes, sum_, squares = lay_out(depth - 1, depth, buckets, splits)
+    return judge(lanes, sum_, squares, rule, value_range, splits, NO_SPLIT)[0], sum_, squares
+
+
+@njit(inline="always", **BORROWING)
 def shrink(buckets, rule, value_range, splits):  # type: ignore[no-untyped-def]
     """Drop the oldest bucket while a split passes the test; returns the number of values dropped."""
     dropped, verdict = 0, DRIFT
     while verdict == DRIFT:
-        level = LEVELS - 1
-        while buckets.head[level] == buckets.tail[level]:
-            level -= 1
+        level = depth_of(buckets) - 1
         buckets.head[level] += 1
         dropped += 1 << level
-        lanes, sum_, squares = laid_out(buckets, splits)
-        verdict = judge(lanes, sum_, squares, rule, value_range, splits, NO_SPLIT)[0]
+        verdict = tested(buckets, splits, rule, value_range)[0]
     return dropped
 
 
