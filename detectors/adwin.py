@@ -14,7 +14,6 @@ import numpy as np
 from detectors._adwin import LEVELS, WARNED, Window, fold, moments
 from detectors._adwin_check import Rule
 from detectors.base import (
-    DRIFT,
     BlockResult,
     Bounds,
     Direction,
@@ -30,6 +29,7 @@ from detectors.base import (
     require,
     restored,
 )
+from detectors.stream_bank import StreamDetector
 
 __all__ = ["ADWIN", "AdwinBank"]
 
@@ -57,8 +57,9 @@ class AdwinBank:
     The test is the paper's (section 3.2 there, equation 3.1) with the sub-window correction of MOA and river:
     for a window of n values with variance v, cut where |mean of the newer part - mean of the older| exceeds
     sqrt(2 m v d) + 2/3 R d m, d = ln(2 ln(n) / delta), m = 1 / (n0 - k + 1) + 1 / (n1 - k + 1), k = min_window_length.
-    While a split passes, the oldest bucket is dropped and the test repeated. Sums are taken from the buckets at
-    every check and never by subtraction, so no residue builds up (MOA and river subtract). Without bounds a finite
+    While a split passes, the oldest bucket is dropped and the test repeated. Sums are taken from the buckets, anew
+    from the oldest that has changed since the last check, and never by subtracting what has left, so no residue builds
+    up (MOA and river subtract). Without bounds a finite
     value beyond 1e100 counts as missing, in `update` as in `update_many`; any smaller one is data.
 
     An alarm's statistic and threshold are those of the split with the largest ratio; `onset` is the boundary with
@@ -134,6 +135,7 @@ class AdwinBank:
         return bool(self._window.counters[signal, WARNED])
 
     def _arrays(self) -> dict[str, Any]:
+        # What stands behind a level's last bucket depends on how blocks were cut; it leaves no trace in a state.
         held = np.arange(self.max_buckets) < self._window.used[:, :, None]
         for array in (self._window.total, self._window.squares, self._window.first):
             array[~held] = 0
@@ -162,7 +164,7 @@ class AdwinBank:
         return sum(array.nbytes for array in self._arrays().values())
 
 
-class ADWIN:
+class ADWIN(StreamDetector):
     """ADWIN on one signal, with river's interface; parameters as for `AdwinBank`.
 
     Examples
@@ -173,23 +175,10 @@ class ADWIN:
     [1023, 1055, 1087]
     """
 
+    bank: AdwinBank
+
     def __init__(self, delta: float = 0.002, **parameters: Any) -> None:
-        self.bank = AdwinBank(1, delta=delta, **parameters)
-        self.drift_detected = False
-        self._newest = BlockResult([], np.full((1, 1), np.nan), np.full((1, 1), np.nan))
-        self._seen = 0
-
-    def update(self, x: float) -> ADWIN:
-        """Take one value; NaN counts as missing."""
-        self._newest = self.bank.update_many(np.array([[x]]), np.array([self._seen]))
-        self._seen += 1
-        self.drift_detected = any(alarm.status == DRIFT for alarm in self._newest.alarms)
-        return self
-
-    @property
-    def warning_detected(self) -> bool:
-        """Whether the newest check was a warning."""
-        return self.bank.warned(0)
+        super().__init__(AdwinBank(1, delta=delta, **parameters))
 
     @property
     def width(self) -> int:
@@ -211,16 +200,6 @@ class ADWIN:
         """Mean of the window, 0 while it is empty."""
         width, total, _ = self.bank.moments(0)
         return total / width if width else 0.0
-
-    @property
-    def statistic(self) -> float:
-        """The newest check's difference of means, at the split that comes nearest to its threshold."""
-        return float(self._newest.statistic[0, 0])
-
-    @property
-    def threshold(self) -> float:
-        """What `statistic` is compared with."""
-        return float(self._newest.threshold[0, 0])
 
 
 def _ranges(value_range: Any, low: Floats, high: Floats) -> Floats:
