@@ -103,7 +103,7 @@ class KafkaRig:
         self._stack.close()
 
 
-def settle(members: list[KafkaTransport], own: int, *, timeout_s: float = 30.0) -> None:
+def settle(members: list[KafkaTransport], own: int, *, timeout_s: float = 120.0) -> None:
     """Poll all members until together they own so many partitions, each at least one of them."""
     deadline = time.monotonic() + timeout_s
     owned: list[frozenset[int]] = []
