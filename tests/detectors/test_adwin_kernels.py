@@ -36,7 +36,8 @@ class OneByOne:
             del buckets[:2]
             if level + 1 == len(self.levels):
                 self.levels.append([])
-            between = ((one - two) / 2**level) ** 2 * 2**level / 2
+            gap = (one - two) / 2**level  # a product below: a power need not be rounded exactly
+            between = gap * gap * 2**level / 2
             self.levels[level + 1].append((one + two, spread + other + between, first))
 
 
