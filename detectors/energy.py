@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numba import njit
 
+from detectors._joint import clip_bounds, null_limit, some_rows
 from detectors.base import (
     CLEARED,
     DRIFT,
@@ -124,7 +125,7 @@ class EnergyBank:
             "clear_ratio": clear_ratio, "clip": clip, "effective_share": effective_share, "seed": seed,
         }  # fmt: skip
         self.reference = rows.copy()
-        self._low, self._high = _clip_bounds(rows, clip)
+        self._low, self._high = clip_bounds(rows, clip)
         self._scale = _quantum_scale(self._high - self._low, max(len(rows), window_n))
         self._reference_t = np.ascontiguousarray(rows.T)
         self._window = _Window(
@@ -136,7 +137,8 @@ class EnergyBank:
         self._quanta = np.zeros(max(len(rows), window_n), dtype=np.int64)
         within = _pair_sum(self._reference_t, self._scale, self._squares, self._quanta)
         n, share = len(rows), effective_share
-        self._limit = _null_limit(self._reference_t, alpha, seed) * (1 / (n * share) + 1 / (window_n * share))
+        few = some_rows(rows, _NULL_ROWS, np.random.default_rng(seed))
+        self._limit = null_limit(_distances(few), alpha) * (1 / (n * share) + 1 / (window_n * share))
         self._rule = _Rule(self._scale, int(within), test_every, self._limit, min_effect, clear_ratio)
 
     @property
@@ -187,69 +189,24 @@ class EnergyBank:
         return sum(array.nbytes for array in arrays)
 
 
-def _clip_bounds(rows: Floats, clip: float) -> tuple[Floats, Floats]:
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    half = (high - low) / 2
-    half = np.where(half > 0, half, np.maximum(np.abs(high), 1.0))
-    middle = low + (high - low) / 2
-    return middle - clip * half, middle + clip * half
-
-
 def _quantum_scale(ranges: Floats, rows: int) -> float:
     """The largest power of two for which no sum of rows² distances can overflow."""
     longest = math.sqrt(math.fsum(ranges * ranges))
     return float(2.0 ** math.floor(_BITS - math.log2(rows * rows * max(longest, 1e-300))))
 
 
-def _null_limit(reference_t: Floats, alpha: float, seed: int) -> float:
-    """The (1 - alpha) quantile of n m / (n + m) E² under no drift; see the class's notes."""
-    from scipy.special import gammainccinv
-
-    chosen = np.sort(np.random.default_rng(seed).permutation(reference_t.shape[1])[:_NULL_ROWS])
-    first, second, third = _cumulants(np.ascontiguousarray(reference_t[:, chosen]))
-    if second <= 0.0 or third <= 0.0:
-        return max(float(first), 0.0)
-    shape, scale = 4.0 * second**3 / third**2, third / (2.0 * second)
-    return float(first - shape * scale + scale * gammainccinv(shape, alpha))
-
-
 @njit(cache=True, nogil=True)
-def _cumulants(points):  # type: ignore[no-untyped-def]
-    """First three cumulants of the limit law: sums of powers of the eigenvalues of the centred distances."""
-    count = points.shape[1]
-    centred = np.zeros((count, count))
-    mean = _centre(points, centred)
-    second, third, line = 0.0, 0.0, np.zeros(count)
+def _distances(rows):  # type: ignore[no-untyped-def]
+    """Euclidean distances of all pairs of rows; loops fix the order of each sum."""
+    count, dims = rows.shape
+    out = np.zeros((count, count))
     for i in range(count):
-        line[:] = 0.0
-        for k in range(count):
-            line += centred[i, k] * centred[k]
-        second += line[i]
-        for j in range(count):
-            third -= line[j] * centred[i, j]
-    pairs = float(count * (count - 3))
-    return mean, 2.0 * second / pairs, 8.0 * third / (pairs * (count - 2))
-
-
-@njit(cache=True, nogil=True)
-def _centre(points, centred):  # type: ignore[no-untyped-def]
-    """U-centred distances (Székely, Rizzo 2014), free of what the diagonal adds; returns the mean distance.
-
-    Loops in place of numpy's sums: their order, and so their last bit, is then the same on every machine.
-    """
-    dims, count = points.shape
-    sums, total = np.zeros(count), 0.0
-    for i in range(count):
-        for k in range(dims):
-            centred[i] += (points[k] - points[k, i]) ** 2
-        centred[i] = np.sqrt(centred[i])
-        for j in range(count):
-            sums[i] += centred[i, j]
-        total += sums[i]
-    for i in range(count):
-        centred[i] -= (sums[i] + sums) / (count - 2) - total / ((count - 1) * (count - 2))
-        centred[i, i] = 0.0
-    return total / (count * (count - 1))
+        for j in range(i):
+            for k in range(dims):
+                out[i, j] += (rows[i, k] - rows[j, k]) ** 2
+            out[i, j] = np.sqrt(out[i, j])
+            out[j, i] = out[i, j]
+    return out
 
 
 @njit(cache=True, nogil=True)
