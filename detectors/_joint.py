@@ -5,6 +5,7 @@ A joint bank holds one signal: the newest rows against a fixed reference of rows
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -61,7 +62,7 @@ class LevelRule(NamedTuple):
     clear_ratio: float
 
 
-class JointBank:
+class JointBank(ABC):
     """One signal over rows [n, d], folded by a subclass.
 
     A subclass sets `parameters` (numbers, the keywords of its constructor beside the reference), `reference`,
@@ -76,11 +77,11 @@ class JointBank:
     _kept: dict[str, NDArray[Any]]
     _derived: tuple[NDArray[Any], ...]
 
+    @abstractmethod
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, whole: Ints, real: Floats) -> int:
         """Fold a block, write each row's statistic and the alarms into the buffers; their number."""
-        raise NotImplementedError
 
-    def _retrace(self) -> None:
+    def _retrace(self) -> None:  # noqa: B027 - nothing has to follow from the arrays kept
         """Rebuild what follows from the arrays kept."""
 
     def update_many(self, values: Floats, index: Ints) -> BlockResult:

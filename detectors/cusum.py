@@ -121,7 +121,6 @@ class CusumBank(StreamBank):
         return chart_signals(n_signals, rule.learn_n)
 
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
-        # Turned, so that one signal's lie together and numba sees one layout however many there are.
         outputs = statistic, threshold, *buffers
         return int(_fold(block, positions, self._signals, self._rule, self._low, self._high, *outputs))
 

@@ -5,6 +5,7 @@ A detector's own module holds its parameters, its arrays and its kernel; everyth
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, get_type_hints
 
@@ -29,7 +30,7 @@ from detectors.base import (
 __all__ = ["StreamBank", "StreamDetector"]
 
 
-class StreamBank:
+class StreamBank(ABC):
     """F signals, each folded by itself.
 
     A subclass names its `rule_type` (a NamedTuple of int and float parameters), makes its arrays in `_empty` (a
@@ -54,17 +55,17 @@ class StreamBank:
         self._signals = self._empty(n_signals, rule)
 
     @staticmethod
+    @abstractmethod
     def _empty(n_signals: int, rule: Any) -> Any:
         """The arrays of fresh signals."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fold(self, block: Floats, positions: Ints, statistic: Floats, threshold: Floats, *buffers: Any) -> int:
         """Fold a block, write statistic and threshold of each row [F, n], and alarms into two buffers; their number.
 
         `buffers` are whole [n F, 8] (row, signal, status, direction, onset, low, high, n) and real [n F, 3]
         (statistic, threshold, effect), as `alarms_from` takes them.
         """
-        raise NotImplementedError
 
     def update_many(self, values: Floats, index: Ints) -> BlockResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""

@@ -11,9 +11,9 @@ from detectors.base import Direction, Domain
 from service.config_errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from service.config import MonitorConfig, SignalConfig
+    from service.config import FeatureConfig, MonitorConfig, SignalConfig
 
-__all__ = ["DETECTORS", "Run", "check_pairings", "domain", "place", "runs", "trailing"]
+__all__ = ["DETECTORS", "RANKS", "Run", "check_pairings", "domain", "place", "runs", "trailing"]
 
 # In the order in which they speak within one event.
 DETECTORS: dict[str, frozenset[Domain]] = {
@@ -48,9 +48,10 @@ DETECTORS: dict[str, frozenset[Domain]] = {
     "context": frozenset({"labelled"}),
 }
 _PLACES = {name: at for at, name in enumerate(DETECTORS)}
-_RANKS = ("ks", "cvm")
-# They compare with the first predictions, and cannot follow a reference that moves.
+RANKS = ("ks", "cvm")
+# They compare windows, and need a value at every prediction.
 _LEVELS = frozenset({"ks", "cvm", "anderson_darling", "wasserstein", "psi", "jensen_shannon"})
+# They compare with the first predictions, and cannot follow a reference that moves.
 _FIXED = frozenset({"anderson_darling", "wasserstein", "psi", "jensen_shannon", "chi_square", "g_test"})
 _HOLDS: dict[Domain, str] = {
     "bits": "zeros and ones",
@@ -81,7 +82,7 @@ def domain(monitor: MonitorConfig, signal: str) -> Domain:
         return "rows" if signal == "joint" else "labelled"
     if signal.startswith(_QUALITY):
         return "bits" if monitor.quality_block == 1 else "unit"
-    feature = monitor.features.get(signal.removeprefix("feature:")) if signal.startswith("feature:") else None
+    feature = _feature(monitor, signal)
     if signal == "prediction" or (feature is not None and feature.type != "numeric"):
         return "codes"
     if signal.startswith(("error:", "own:")) and monitor.task == "classification":
@@ -91,7 +92,7 @@ def domain(monitor: MonitorConfig, signal: str) -> Domain:
 
 def trailing(monitor: MonitorConfig, signal: str) -> bool:
     """Whether a signal is compared with a reference that moves along."""
-    feature = monitor.features.get(signal.removeprefix("feature:")) if signal.startswith("feature:") else None
+    feature = _feature(monitor, signal)
     return _compared(signal) and ((feature and feature.reference) or monitor.reference.mode) == "trailing"
 
 
@@ -100,16 +101,17 @@ def _compared(signal: str) -> bool:
     return signal.startswith("feature:") or signal in ("prediction", "score", "margin")
 
 
-def _section(monitor: MonitorConfig, signal: str) -> tuple[str, SignalConfig] | None:
+def _section(monitor: MonitorConfig, signal: str) -> SignalConfig | None:
     """The section of `signals` that holds for a signal: of its whole name, or of the longest part that ends where a
     `:`, `/` or `@` follows."""
     fitting = [
         key for key in monitor.signals if signal == key or (signal.startswith(key) and signal[len(key)] in ":/@")
     ]
-    if not fitting:
-        return None
-    key = max(fitting, key=len)
-    return key, monitor.signals[key]
+    return monitor.signals[max(fitting, key=len)] if fitting else None
+
+
+def _feature(monitor: MonitorConfig, signal: str) -> FeatureConfig | None:
+    return monitor.features.get(signal.removeprefix("feature:")) if signal.startswith("feature:") else None
 
 
 def runs(monitor: MonitorConfig, signal: str) -> tuple[Run, ...]:
@@ -117,9 +119,7 @@ def runs(monitor: MonitorConfig, signal: str) -> tuple[Run, ...]:
 
     Those that the feature or the signal names, else all that are enabled and take such a signal.
     """
-    found = _section(monitor, signal)
-    section = None if found is None else found[1]
-    feature = monitor.features.get(signal.removeprefix("feature:")) if signal.startswith("feature:") else None
+    section, feature = _section(monitor, signal), _feature(monitor, signal)
     named = None if section is None else section.detectors
     if named is None and feature is not None:
         named = feature.detectors
@@ -139,7 +139,7 @@ def _by_default(monitor: MonitorConfig, signal: str) -> list[str]:
     if signal.startswith(_QUALITY):
         return [name for name in enabled if name == "rate"]
     if trailing(monitor, signal):
-        return [name for name in enabled if name in _RANKS]
+        return [name for name in enabled if name in RANKS]
     kind = domain(monitor, signal)
     compared = _compared(signal)
     return [n for n in enabled if kind in DETECTORS[n] and n != "rate" and (compared or n not in _LEVELS)]
@@ -164,7 +164,7 @@ def check_pairings(key: str, monitor: MonitorConfig) -> None:
             _refuse(f"{key}.signals.{name!r}.detectors", monitor, _example(name), detector)
     for kind, takes in DETECTORS.items():
         enabled = kind != "rate" and getattr(monitor.detectors, kind).enabled
-        if enabled and "bits" in takes and not takes & _error_domains(monitor):
+        if enabled and "bits" in takes and not takes & {domain(monitor, "error:producer"), "real"}:
             raise ConfigurationError(
                 f"{key}.detectors.{kind}.enabled = true, but it takes {_listed(takes)}, and "
                 + _no_bits(monitor)
@@ -184,11 +184,6 @@ def _example(key: str) -> str:
     return f"{key}:x" if key in ("missing", "unseen", "error", "residual") else key
 
 
-def _error_domains(monitor: MonitorConfig) -> frozenset[Domain]:
-    kinds: set[Domain] = {domain(monitor, "error:producer"), "real"}
-    return frozenset(kinds)
-
-
 def _no_bits(monitor: MonitorConfig) -> str:
     if monitor.task == "regression":
         return "the errors of a regression are numbers"
@@ -205,7 +200,7 @@ def _fitting(monitor: MonitorConfig, signal: str) -> str:
         name for name, takes in DETECTORS.items() if kind in takes and (_compared(signal) or name not in _LEVELS)
     ]
     if trailing(monitor, signal):
-        fitting = [*_RANKS, *(name for name in fitting if name not in _FIXED and name not in _RANKS)]
+        fitting = [*RANKS, *(name for name in fitting if name not in _FIXED and name not in RANKS)]
     return ", ".join(fitting)
 
 
@@ -216,7 +211,7 @@ def _refuse(key: str, monitor: MonitorConfig, signal: str, detector: str) -> Non
         reason = f"{detector} compares windows of predictions, and {signal} comes with labels"
     elif moving and detector in _FIXED:
         reason = f"{detector} compares with the first predictions, and the reference of {signal} is trailing"
-    elif kind not in DETECTORS[detector] and not (moving and detector in _RANKS):
+    elif kind not in DETECTORS[detector] and not (moving and detector in RANKS):
         reason = f"{detector} takes {_listed(DETECTORS[detector])}, and {signal} holds {_HOLDS[kind]}"
     else:
         return

@@ -19,10 +19,10 @@ from service.config import MonitorConfig
 from service.joint_signals import JointSignals
 from service.level_signals import LevelSignals
 from service.mean_signals import MeanSignals, Spoken
-from service.pairing import Run, runs, trailing
+from service.pairing import RANKS, Run, runs, trailing
 from service.scaling import LARGEST
 from service.vocabulary import Vocabulary
-from service.window_signals import RANKS, RankSignals, WatchedColumn, suspects
+from service.window_signals import RankSignals, WatchedColumn, suspects
 
 __all__ = ["FeatureSignals", "PredictionColumns"]
 

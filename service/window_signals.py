@@ -19,11 +19,10 @@ from service.config import ReferenceConfig
 from service.detector_config import DetectorsConfig
 from service.episodes import Alarm
 from service.mean_signals import Spoken
-from service.pairing import Run, place
+from service.pairing import RANKS, Run, place
 
-__all__ = ["RANKS", "RankSignals", "WatchedColumn", "level_alarm", "suspects"]
+__all__ = ["RankSignals", "WatchedColumn", "level_alarm", "suspects"]
 
-RANKS = ("ks", "cvm")
 _MANY_SUSPECTS = 5
 
 

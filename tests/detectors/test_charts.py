@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,7 +49,7 @@ def slow_standard(values: list[float], *, ranges: bool) -> tuple[float, float]:
     return float(kept.mean()), max(spread, 1e-9 * abs(float(kept.mean())), 1e-300)
 
 
-class Slow:
+class Slow(ABC):
     """One signal of any of the charts; `step` takes a value in spreads and gives the two sides' statistics."""
 
     def __init__(self, limit: float, direction: int, learn_n: int, *, ranges: bool) -> None:
@@ -57,8 +58,9 @@ class Slow:
         self.z: list[float] = []
         self.shown = math.nan
 
+    @abstractmethod
     def sides(self) -> tuple[float, float]:
-        raise NotImplementedError
+        """The statistics of a rise and of a fall."""
 
     def update(self, x: float) -> bool:
         """Take a value; whether it alarms."""

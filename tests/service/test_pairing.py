@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from detectors.registry import BANKS
 from service.config import ConfigurationError, MonitorConfig, parse
+from service.detector_config import DetectorName, DetectorsConfig
 from service.pairing import DETECTORS, Run, domain, runs
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,11 @@ def test_the_table_is_that_of_the_banks() -> None:
     """What the configuration allows is what each bank says that it takes."""
     banks = {"ks": "rank_tests", "cvm": "rank_tests"}
     assert {name: BANKS[banks.get(name, name)].takes for name in DETECTORS} == DETECTORS
+
+
+def test_every_detector_has_a_section_and_a_name() -> None:
+    """The names that a feature may give, the sections and the table are the same detectors."""
+    assert set(get_args(DetectorName)) == set(DetectorsConfig.__struct_fields__) == set(DETECTORS)
 
 
 def test_the_table_is_documented() -> None:
