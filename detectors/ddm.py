@@ -173,7 +173,8 @@ def _follow(f, values, index, signals, rule, statistic, threshold, whole, real, 
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+# Inlined, these two leave two thirds of a value's cost: their arguments stay in registers.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _measured(n, errors, least, rule):  # type: ignore[no-untyped-def]
     """The side nearer to its drift: direction, level, drift threshold, warning threshold; lowers `least`."""
     sign, level, limit, warn_limit = 1, -np.inf, np.inf, np.inf
@@ -186,7 +187,7 @@ def _measured(n, errors, least, rule):  # type: ignore[no-untyped-def]
     return sign, level, limit, warn_limit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _side(n, hits, least, rule):  # type: ignore[no-untyped-def]
     p = hits / n
     s = np.sqrt(p * (1.0 - p) / n)
