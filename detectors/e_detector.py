@@ -6,11 +6,12 @@ bound: for dependent values feed block means (`detectors.gapped_blocks`).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numba import njit
 
+from detectors._rate_law import rate_limit
 from detectors._recent import RECENT_N, keep, locate
 from detectors.base import DRIFT, Direction, Domain, Floats, Ints, direction_sign, require
 from detectors.stream_bank import StreamBank, StreamDetector
@@ -145,6 +146,27 @@ class EDetectorBank(StreamBank):
             self._signals.rates[:, side] = np.where(mean[:, None] < 1.0, stakes / mean[:, None], 0.0)
         if sign == 0 and (self._signals.means.sum(axis=1) < 1.0).any():
             raise ValueError("mean_at_least lies above mean_at_most; give mean_at_least <= mean_at_most")
+
+    @classmethod
+    def from_counts(cls, k: Any, n: Any, *, confidence: float = 0.95, **parameters: Any) -> Self:
+        """A bank whose bounds are what `k` ones among `n` values of a reference leave possible.
+
+        Each is a one-sided limit of Clopper and Pearson; `both` gives either side half of the doubt.
+
+        Parameters
+        ----------
+        k, n : ones and values, numbers or arrays [F]; they say how many signals there are. Fractions count as their sum
+        confidence : in (0, 1), that the bounds hold
+        parameters : of the constructor, but for the bounds
+        """
+        require("confidence", confidence, "a number in (0, 1)", holds=0 < confidence < 1)
+        counts, sizes = np.broadcast_arrays(np.atleast_1d(np.asarray(k, float)), np.atleast_1d(np.asarray(n, float)))
+        held = 0.5 + confidence / 2.0 if parameters.get("direction") == "both" else confidence
+        most, least = (
+            np.array([rate_limit(a, b, held, upper=upper) for a, b in zip(counts, sizes, strict=True)])
+            for upper in (True, False)
+        )
+        return cls(len(counts), mean_at_most=most, mean_at_least=least, **parameters)
 
     @staticmethod
     def _empty(n_signals: int, rule: _Rule) -> _Signals:

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from detectors._rate_law import rate_limit
 from detectors.adwin import AdwinBank
 from detectors.base import Bank, Floats
 from detectors.cusum import CusumBank
@@ -33,7 +32,6 @@ from detectors.stepd import StepdBank
 __all__ = ["RECIPES", "Recipe"]
 
 _WARNING_FACTOR = 10.0
-_LEAST = 1e-6  # no rate of 0 or 1 can be bet against
 
 
 class Recipe(NamedTuple):
@@ -88,19 +86,7 @@ def _sprt(section: Any, signals: int, reference: Floats | None) -> Bank:
 
 
 def _e_detector(section: Any, signals: int, reference: Floats | None) -> Bank:
-    """The bounds are confidence limits of the reference's rates, each side's for half of the doubt."""
-    counts, sizes = _counts(reference, signals)
-    confidence = 0.5 + section.confidence / 2.0
-    limits = np.array(
-        [
-            [rate_limit(k, n, confidence, upper=upper) for k, n in zip(counts, sizes, strict=True)]
-            for upper in (True, False)
-        ]
-    )
-    most, least = np.clip(limits, _LEAST, 1.0 - _LEAST)
-    return EDetectorBank(
-        signals, direction="both", mean_at_most=most, mean_at_least=least, **_known(section, "confidence")
-    )
+    return EDetectorBank.from_counts(*_counts(reference, signals), direction="both", **_known(section))
 
 
 def _rate(section: Any, signals: int, reference: Floats | None) -> Bank:

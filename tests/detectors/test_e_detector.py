@@ -326,3 +326,23 @@ def test_one_kernel_serves_any_number_of_signals() -> None:
             bank.update_many(np.ones((50, columns)), np.arange(50))
     fold: Any = module._fold
     assert len(fold.signatures) == 1
+
+
+@pytest.mark.parametrize(("direction", "doubt"), [("up", 0.1), ("both", 0.05)])
+def test_bounds_from_counts_are_those_of_clopper_and_pearson(direction: Any, doubt: float) -> None:
+    """The bounds are scipy's one-sided limits, for half of the doubt a side where both sides are watched."""
+    from scipy.stats import binomtest
+
+    bank = EDetectorBank.from_counts([3, 0], [200, 50], confidence=0.9, direction=direction)
+    for f, (k, n) in enumerate(((3, 200), (0, 50))):
+        most = binomtest(k, n, alternative="less").proportion_ci(1.0 - doubt, method="exact").high
+        assert bank._signals.means[f, 0] == pytest.approx(most, rel=1e-9)
+    if direction == "both":
+        least = binomtest(3, 200, alternative="greater").proportion_ci(1.0 - doubt, method="exact").low
+        assert bank._signals.means[0, 1] == pytest.approx(1.0 - least, rel=1e-9)
+
+
+def test_a_confidence_of_one_is_refused() -> None:
+    """Nothing is certain."""
+    with pytest.raises(ValueError, match="confidence = 1"):
+        EDetectorBank.from_counts(1, 10, confidence=1)
