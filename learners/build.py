@@ -28,7 +28,7 @@ COMPILED: dict[str, Any] = {
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
-_NOT_ASKED = {"columns", "nominal", "seed"}
+_NOT_ASKED = {"columns", "nominal", "seed", "task"}
 # Generations of one learner draw from generators of their own, and so do the neighbours of its seed.
 _STRIDE = 1_000_003
 
@@ -52,16 +52,17 @@ def build_learner(
         near = difflib.get_close_matches(name, COMPILED, 1)
         hint = f"did you mean {_OWN}{near[0]}? " if near else ""
         raise EstimatorRefusedError(f"{estimator}: no such learner; {hint}there are: {', '.join(sorted(COMPILED))}")
-    if task != kind.task:
-        raise EstimatorRefusedError(f"{estimator} learns {kind.task}, not {task}")
+    tasks = getattr(kind, "tasks", None) or {kind.task}
+    if task not in tasks:
+        raise EstimatorRefusedError(f"{estimator} learns {' and '.join(sorted(tasks))}, not {task}")
     allowed = inspect.signature(kind).parameters.keys()
     unknown = sorted(set(parameters) - (allowed - _NOT_ASKED))
     if unknown:
         known = ", ".join(sorted(allowed - _NOT_ASKED))
         raise EstimatorRefusedError(f"{estimator}: no parameter {unknown[0]!r}; there are: {known}")
-    seeds = {"seed": seed + _STRIDE * generation} if "seed" in allowed else {}
+    given: dict[str, Any] = {"seed": seed + _STRIDE * generation, "task": task}
     try:
-        built: Learner = kind(**parameters, **seeds)
+        built: Learner = kind(**parameters, **{name: value for name, value in given.items() if name in allowed})
     except (TypeError, ValueError) as error:
         raise EstimatorRefusedError(f"{estimator}: {error}") from error
     return built
