@@ -11,6 +11,7 @@ of `poll` at most `max_poll_interval_s` may pass; whoever needs longer calls `pa
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from stream.errors import BrokerUnavailableError, PositionLostError
 from stream.events import RawMessage
-from stream.kafka_client import connection_settings, ensure_topics, require_fast_crc, translated
+from stream.kafka_client import connection_settings, ensure_topics, require_fast_crc, translate, translated
 from stream.transport import Headers, Outgoing, partition_for
 
 with warnings.catch_warnings():
@@ -74,8 +75,9 @@ class KafkaTransport:
         self._cluster = (bootstrap_servers, security)
         self._consumer: Any = None
         self._producer: Any = None
+        self._producer_lock = threading.Lock()
         self._membership = _Membership(topic)
-        self._paused = False
+        self._paused = self._started = False
 
     def start(self) -> None:
         """Connect and subscribe; raises `BrokerUnavailableError` where the broker or the topic is missing."""
@@ -83,7 +85,7 @@ class KafkaTransport:
             servers, security = self._cluster
             ensure_topics(servers, self._create, security=security, timeout_s=self._timeout_s)
         with translated("connect"):
-            self._producer = KafkaProducer(**self._connection, **self._producer_settings())
+            self._started = True
             self.partitions()
             self._consumer = KafkaConsumer(**self._connection, **self._consumer_settings())
             self._membership.consumer = self._consumer
@@ -100,7 +102,7 @@ class KafkaTransport:
     def partitions(self) -> int:
         """Return how many partitions the topic has."""
         with translated(f"look up topic {self.topic!r} (does it exist?)"):
-            return len(_connected(self._producer).partitions_for(self.topic))
+            return len(self._writing().partitions_for(self.topic))
 
     def seek(self, partition: int, offset: int) -> None:
         """Let a partition deliver from this offset on; `PositionLostError` if the log does not hold it."""
@@ -187,8 +189,9 @@ class KafkaTransport:
 
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once; a second call does nothing."""
-        consumer, producer = self._consumer, self._producer
-        self._consumer = self._producer = None
+        with self._producer_lock:
+            producer, self._producer, self._started = self._producer, None, False
+        consumer, self._consumer = self._consumer, None
         if consumer is not None:
             # A broker that is away learns of it by the session's timeout: leaving is a courtesy.
             with contextlib.suppress(kafka_errors.KafkaError):
@@ -198,15 +201,45 @@ class KafkaTransport:
                 producer.close(timeout=self._timeout_s)
         self._membership.lose()
 
+    def _writing(self) -> Any:
+        """The producer; a new one after a write that failed. Any thread may ask."""
+        with self._producer_lock:
+            if self._producer is None:
+                if not self._started:
+                    raise BrokerUnavailableError("the transport is not started, or closed")
+                self._producer = KafkaProducer(**self._connection, **self._producer_settings())
+            return self._producer
+
     def _send(self, topic: str, messages: Sequence[Outgoing], partition: int | None) -> list[Any]:
         deadline = time.monotonic() + self._timeout_s
-        producer = _connected(self._producer)
         with translated(f"write to topic {topic!r} (it may have been written all the same)"):
-            sent = [
-                producer.send(topic, value=m.value, key=m.key, headers=list(m.headers), partition=partition)
-                for m in messages
-            ]
-            return [future.get(timeout=max(0.0, deadline - time.monotonic())) for future in sent]
+            producer = self._writing()
+            try:
+                sent = [
+                    producer.send(topic, value=m.value, key=m.key, headers=list(m.headers), partition=partition)
+                    for m in messages
+                ]
+                return [future.get(timeout=max(0.0, deadline - time.monotonic())) for future in sent]
+            except kafka_errors.KafkaError as error:
+                if isinstance(translate(error, "write"), BrokerUnavailableError):
+                    self._abandon(producer)
+                raise
+
+    def _abandon(self, producer: Any) -> None:
+        """Let the next write begin with a new producer.
+
+        kafka-python 3.0's idempotent producer that loses the broker while it asks for its id never asks again: every
+        later write would time out. What the old one still holds is given up; the caller writes it again.
+        """
+        with self._producer_lock:
+            if self._producer is producer:
+                self._producer = None
+        # Closing alone waits for what can never be written, and leaves the thread running.
+        sender = producer._sender  # noqa: SLF001 there is no public way to end it
+        sender.force_close()
+        sender.join(1.0)
+        with contextlib.suppress(kafka_errors.KafkaError):
+            producer.close(timeout=0)
 
     def _offset(self, partition: int, which: str) -> int:
         place = TopicPartition(self.topic, partition)

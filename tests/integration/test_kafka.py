@@ -232,6 +232,25 @@ def _append_when_possible(transport: Transport, events: list[bytes]) -> list[tup
         return None
 
 
+@pytest.mark.parametrize("delay_s", [0.001, 0.02])
+def test_a_broker_that_dies_under_the_first_write_is_written_to_again(
+    rig: KafkaRig, broker: KafkaBroker, delay_s: float
+) -> None:
+    """A producer that loses the broker before it has its id does not stay silent for ever: writes go through again."""
+    ensure_topics(broker.bootstrap, {rig.topic: 1})
+    transport = rig.join(1, timeout_s=2.0)
+    death = threading.Timer(delay_s, broker.kill)
+    death.start()
+    while _append_when_possible(transport, numbered(0, 5)) is not None:
+        pass
+    death.join()
+    broker.start()
+    deadline = time.monotonic() + 60
+    while (places := _append_when_possible(transport, numbered(5, 8))) is None:
+        assert time.monotonic() < deadline
+    assert transport.end_offset(0) == places[-1][1] + 1
+
+
 def test_a_broker_that_is_away_is_named(rig: KafkaRig, broker: KafkaBroker) -> None:
     """Without a broker every call but poll ends in time in BrokerUnavailableError; afterwards all work again."""
     ensure_topics(broker.bootstrap, {rig.topic: 1, f"drifts-{rig.topic}": 1})
