@@ -6,10 +6,12 @@ learner that goes on adapting hides that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from learners import codec
 from learners.base import Features, Label, Learner, Task
+from learners.blocks import Operation, Result, run_examples
 from learners.errors import SnapshotError
 
 __all__ = ["FrozenProbe"]
@@ -67,6 +69,16 @@ class FrozenProbe:
         if self._frozen_bytes is None:
             self._learner.learn_one(x, y)
             self.learned_n += 1
+
+    def run_examples(self, operations: Sequence[Operation]) -> list[Result]:
+        """Answer and learn in order, as a block (`learners.blocks`)."""
+        if self._frozen_bytes is None:
+            results = run_examples(self._learner, operations)
+            learned = [r for (_, y), r in zip(operations, results, strict=True) if y is not None and r is None]
+            self.learned_n += len(learned)
+            return results
+        answers = iter(run_examples(self._learner, [(x, y) for x, y in operations if y is None]))
+        return [next(answers) if y is None else None for _, y in operations]
 
     def snapshot(self) -> bytes:
         """Canonical bytes; those of a frozen learner do not change any more."""

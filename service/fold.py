@@ -85,6 +85,8 @@ class MonitorFold:
         self._offset = 0
         self._outputs: list[FoldOutput] = []
         self._heard: list[Heard] = []
+        self._answered = 0  # predictions before this one have their answers
+        self._served: list[tuple[dict[str, Any], PendingPrediction, str]] = []
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
         """Take a batch; returns its outputs in the order of events."""
@@ -116,7 +118,7 @@ class MonitorFold:
             return
         accepted: list[tuple[int, int]] = []
         counts: dict[int, tuple[int, int]] = {}
-        score, margin = np.full(len(batch.prediction), _NAN), np.full(len(batch.prediction), _NAN)
+        spoke: list[tuple[PendingPrediction, str | None]] = []
         kept = self.committee.learns or self.context.wanted
         features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
@@ -133,7 +135,7 @@ class MonitorFold:
                 accepted.append((at, row))
                 if number + 1 == self.reference_from + self.config.reference.n:
                     self.watching_since_ms = times[at]
-                score[row], margin[row] = self._confidence(join.row(number))
+                spoke.append((join.row(number), self.committee.champion))
                 joined = join.take_early(number) if join.early else None
             else:
                 joined = self._label(batch, at, row, times[at])
@@ -143,7 +145,8 @@ class MonitorFold:
             if answered is not None:
                 self._learn(*answered)
             counts[at] = (join.next_number, join.counts.labels)
-        self._speak(batch, counts, self._columns(batch, accepted, score, margin))
+        self._work()
+        self._speak(batch, counts, self._columns(batch, accepted, [self._confidence(*said) for said in spoke]))
 
     def _predict(self, batch: MonitorBatch, at: int, row: int, features: list[Any] | None) -> int:
         """Answer and keep one prediction; returns its number, or -1 when its id is known already."""
@@ -160,7 +163,7 @@ class MonitorFold:
         pending = PendingPrediction(
             id=prediction_id, time_ms=int(batch.time_ms[at]), version=version, prediction=batch.prediction[row],
             scores=batch.scores[row], no_change=self.newest_label, backfill=bool(batch.backfill[row]),
-            features=[] if features is None else features, answers=self.committee.answers(x),
+            features=[] if features is None else features, answers=self.committee.ask(x),
         )  # fmt: skip
         number = self.join.add(pending)
         if pending.prediction is None and self.committee.champion is not None:
@@ -169,19 +172,27 @@ class MonitorFold:
 
     def _serve(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> None:
         champion = str(self.committee.champion)
-        predicted, scores = pending.answers[champion]
-        body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": predicted, "scores": scores,
+        body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": None, "scores": None,
                 "model": champion, "generation": self.committee.members[champion].replacements}  # fmt: skip
         self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body))
+        self._served.append((body, pending, champion))
 
-    def _confidence(self, pending: PendingPrediction) -> tuple[float, float]:
-        """Score and margin of what was predicted: the producer's, else the champion's answer.
+    def _work(self) -> None:
+        """Let the learners do what was put off, and put their answers where they were asked for."""
+        self.committee.work()
+        self._answered = self.join.next_number
+        for body, pending, champion in self._served:
+            body["prediction"], body["scores"] = pending.answers[champion]
+        self._served.clear()
+
+    def _confidence(self, pending: PendingPrediction, champion: str | None) -> tuple[float, float]:
+        """Score and margin of what was predicted: the producer's, else the answer of the champion of that time.
 
         Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
         """
         predicted, scores = pending.prediction, pending.scores
-        if predicted is None and self.committee.champion in pending.answers:
-            predicted, scores = pending.answers[self.committee.champion]
+        if predicted is None and champion in pending.answers:
+            predicted, scores = pending.answers[champion]
         if not self.classification:
             return (_NAN if predicted is None else float(predicted)), _NAN
         if not scores:
@@ -214,6 +225,8 @@ class MonitorFold:
     def _mature(self, at: int, watermark: int) -> None:
         """Score what has come of age and let the error signals see it; react to alarms of concept."""
         for number, row in self.join.due(watermark):
+            if number >= self._answered:
+                self._work()
             self.scoreboard.cover(row)
             if number + 1 == self.reference_from + self.config.reference.n:
                 self.committee.freeze_probe()
@@ -294,7 +307,9 @@ class MonitorFold:
         for entry in entries:
             self._outputs.append(FoldOutput(self._offset, "audit", {"monitor": self.name, **entry}))
 
-    def _columns(self, batch: MonitorBatch, accepted: list[tuple[int, int]], score: Any, margin: Any) -> list[Heard]:
+    def _columns(
+        self, batch: MonitorBatch, accepted: list[tuple[int, int]], confidence: list[tuple[float, float]]
+    ) -> list[Heard]:
         if not accepted:
             return []
         rows = [row for _, row in accepted]
@@ -304,8 +319,8 @@ class MonitorFold:
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
             predicted=[batch.prediction[row] for row in rows],
-            score=score[rows],
-            margin=margin[rows],
+            score=np.array([score for score, _ in confidence]),
+            margin=np.array([margin for _, margin in confidence]),
         )
         heard = []
         for said in self.signals.update(columns):

@@ -10,56 +10,77 @@ from typing import Any
 
 from learners import LearnerError
 from learners.adaptation import WarmReplacement
-from learners.base import Learner
+from learners.base import Features, Label, Learner
 from learners.baselines import Majority, Mean
+from learners.blocks import run_examples
 from learners.build import build_learner
 from learners.frozen import FrozenProbe
 from service.config import LearnerConfig, MonitorConfig
+from service.deferred import Answer, Deferred, answer_of
 
 __all__ = ["Committee", "Member"]
 
-Answer = list[Any]
-_FAILURES_SHOWN = 3
-
 
 class Member:
-    """One learner with its role, its adaptation policy and how often it failed."""
+    """One learner with its role, its adaptation policy and how often it failed.
+
+    Questions and lessons are put off until `work`, so that a compiled learner gets them as one block.
+    """
 
     def __init__(self, name: str, role: str, learner: Any, policy: WarmReplacement | None = None) -> None:
-        self.name, self.role, self.learner, self.policy = name, role, learner, policy
+        self.name, self.role, self.policy = name, role, policy
         self.failures = 0
         self.replacements = 0
         self.last_failure = ""
+        self._served = Deferred(learner)
+        self._backgrounds: list[Deferred] = []
 
-    def answer(self, x: dict[str, float | str], *, classification: bool) -> Answer:
-        """`[predicted, scores]` for the features `x`; `[None, None]` when the member cannot tell or fails."""
-        try:
-            if not classification:
-                return [self.learner.predict_one(x), None]
-            scores = self.learner.predict_proba_one(x)
-        except LearnerError as error:
-            self._failed(error)
+    @property
+    def learner(self) -> Any:
+        """The learner that answers."""
+        return self._served.learner
+
+    @learner.setter
+    def learner(self, learner: Any) -> None:
+        self.work()
+        self._served = Deferred(learner)
+
+    def answer(self, x: Features) -> Answer:
+        """`[predicted, scores]` for the features `x`, at once; `[None, None]` when the member cannot tell or fails."""
+        self.work()
+        (result,) = run_examples(self.learner, [(x, None)])
+        if isinstance(result, LearnerError):
+            self._failed([(0, result)])
             return [None, None]
-        if not scores:
-            return [None, None]
-        return [_best(scores), scores]
+        return answer_of(result)
 
-    def learn(self, x: dict[str, float | str], label: str | float) -> None:
-        """Learn one labelled example, the background learner too."""
-        try:
-            self.learner.learn_one(x, label)
-            if self.policy is not None and self.policy.background is not None:
-                self.policy.background.learn_one(x, label)
-        except LearnerError as error:
-            self._failed(error)
+    def ask(self, order: int, x: Features) -> Answer:
+        """The same, but filled in by the next `work`."""
+        return self._served.ask(order, x)
 
-    def _failed(self, error: LearnerError) -> None:
-        self.failures += 1
-        self.last_failure = str(error)
+    def learn(self, order: int, x: Features, label: Label) -> None:
+        """Learn one labelled example with the next `work`, the background learner too."""
+        self._served.learn(order, x, label)
+        background = None if self.policy is None else self.policy.background
+        if background is None:
+            return
+        if not self._backgrounds or self._backgrounds[-1].learner is not background:
+            self._backgrounds.append(Deferred(background))
+        self._backgrounds[-1].learn(order, x, label)
 
+    def work(self) -> None:
+        """Do what was put off."""
+        failed = self._served.work()
+        for background in self._backgrounds:
+            failed += background.work()
+        del self._backgrounds[:-1]
+        self._failed(failed)
 
-def _best(scores: dict[str, float]) -> str:
-    return max(sorted(scores), key=lambda label: scores[label])
+    def _failed(self, failed: list[tuple[int, LearnerError]]) -> None:
+        if failed:
+            self.failures += len(failed)
+            # Of two that failed at one example the learner in the background comes last, wherever blocks were cut.
+            self.last_failure = str(max(reversed(failed), key=lambda f: f[0])[1])
 
 
 class Committee:
@@ -71,6 +92,7 @@ class Committee:
         self.champion = config.champion or next(iter(config.learners), None)
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
+        self._order = 0
         for name, learner in config.learners.items():
             self.members[name] = Member(name, "learner", self._build(learner), self._policy(learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
@@ -94,24 +116,32 @@ class Committee:
             min_warm=adaptation.min_warm, cooldown=adaptation.cooldown,
         )  # fmt: skip
 
-    def answers(self, x: dict[str, float | str]) -> dict[str, Answer]:
-        """What every member says of `x`, by name. The probe answers once it is frozen."""
+    def ask(self, x: Features) -> dict[str, Answer]:
+        """What every member says of `x`, by name, filled in by the next `work`. The probe answers once it is frozen."""
+        self._order += 1
         return {
-            name: member.answer(x, classification=self.classification)
+            name: member.ask(self._order, x)
             for name, member in self.members.items()
             if member.role != "probe" or member.learner.frozen
         }
 
-    def learn(self, x: dict[str, float | str], label: str | float, *, in_reference: bool) -> None:
-        """Let every member learn; the probe only from predictions of its reference."""
+    def learn(self, x: Features, label: Label, *, in_reference: bool) -> None:
+        """Let every member learn with the next `work`; the probe only from predictions of its reference."""
+        self._order += 1
         for member in self.members.values():
             if member.role != "probe" or in_reference:
-                member.learn(x, label)
+                member.learn(self._order, x, label)
+
+    def work(self) -> None:
+        """Let every member do what was put off. Needed before an answer is looked at and before the state is."""
+        for member in self.members.values():
+            member.work()
 
     def freeze_probe(self) -> None:
         """End the probe's reference."""
         probe = self.members.get("probe")
         if probe is not None and not probe.learner.frozen:
+            probe.work()
             probe.learner.freeze()
 
     def renew_probe(self) -> None:
@@ -124,6 +154,7 @@ class Committee:
         """A warning: begin to warm replacements."""
         for member in self.members.values():
             if member.policy is not None:
+                member.work()
                 member.policy.on_warning(event)
 
     def adapt(self, event: int, only: str | None = None) -> list[dict[str, Any]]:
@@ -132,6 +163,7 @@ class Committee:
         for name, member in self.members.items():
             if member.policy is None or (only is not None and name != only):
                 continue
+            member.work()
             replacement = member.policy.on_drift(event)
             if replacement is not None:
                 done.append(self._replace(member, replacement, event))
@@ -175,6 +207,7 @@ class Committee:
 
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint, without the learners."""
+        self.work()
         return {
             "champion": self.champion,
             "previous_champion": self.previous_champion,
@@ -183,10 +216,12 @@ class Committee:
 
     def learner_states(self) -> dict[str, bytes]:
         """Snapshot of each member, by name."""
+        self.work()
         return {name: member.learner.snapshot() for name, member in self.members.items()}
 
     def policy_states(self) -> dict[str, Any]:
         """State of each adaptation policy, by member."""
+        self.work()
         return {name: m.policy.state() for name, m in self.members.items() if m.policy is not None}
 
     def load(self, state: dict[str, Any], learners: dict[str, bytes], policies: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ def test_a_label_may_outlive_the_window_of_its_prediction() -> None:
     folded = fold([prediction(f"p{n}", n) for n in range(10)], configured(labels=labels, learners={"one": BAYES}))
     folded.feed([label("p0", 5_000, "y")])
     assert len(folded.monitor.join) == 5
-    assert folded.monitor.committee.members["one"].answer({"a": 0.5}, classification=True)[0] == "y"
+    assert folded.monitor.committee.members["one"].answer({"a": 0.5})[0] == "y"
     folded.feed([prediction("q0", 5_001)])
 
 

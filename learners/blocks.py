@@ -1,0 +1,48 @@
+"""A block of work for one learner, in order: answer an example, or learn it.
+
+A learner that has a `run_examples` of its own does the block in one call; every other one works example by example.
+Both give the same bits, so a caller may cut blocks where it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from learners.base import Features, Label, Learner
+from learners.errors import LearnerError
+
+__all__ = ["Operation", "Result", "run_examples"]
+
+Operation = tuple[Features, Label | None]
+Result = dict[str, float] | Label | LearnerError | None
+
+
+def run_examples(learner: Learner, operations: Sequence[Operation]) -> list[Result]:
+    """Do each operation in order.
+
+    Parameters
+    ----------
+    operations
+        `(x, None)` asks for an answer, `(x, y)` learns.
+
+    Returns
+    -------
+    For a question the probabilities per class (regression: the number, or None while nothing is known), for an example
+    that was learned None; a `LearnerError` where one was raised, and the work goes on behind it.
+    """
+    block = getattr(learner, "run_examples", None)
+    if block is not None:
+        results: list[Result] = block(operations)
+        return results
+    ask = learner.predict_proba_one if learner.task == "classification" else learner.predict_one
+    results = []
+    for x, y in operations:
+        try:
+            if y is None:
+                results.append(ask(x))
+            else:
+                learner.learn_one(x, y)
+                results.append(None)
+        except LearnerError as error:
+            results.append(error)
+    return results
