@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from learners import codec
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
-from learners.dense import DenseEncoder
+from learners.dense import DenseEncoder, News
 from learners.errors import LearnerError, SnapshotError
 
 __all__ = ["TreeLearner"]
@@ -45,7 +45,7 @@ class TreeLearner:
 
         self._ensemble = Ensemble(plan, columns, nominal)
         self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
-        self._labels: list[str] = []
+        self._codes: dict[str, int] = {}
         self._nbytes: int | None = None
 
     @property
@@ -90,19 +90,19 @@ class TreeLearner:
         return self.predict_proba_examples([x])[0]
 
     def predict_proba_examples(self, examples: Sequence[Features]) -> list[dict[str, float]]:
-        """What `predict_proba_one` says of each, several times faster for a block."""
-        if not examples:
-            return []
-        rows = np.concatenate([self._encoder.row(x) for x in examples])
-        return [self._named(shares) for shares in self._ensemble.run(rows, np.full(len(rows), -1))]
+        """What `predict_proba_one` says of each, many times faster for a block."""
+        found: list[Any] = self.run_examples([(x, None) for x in examples])
+        return found
 
-    def _named(self, shares: NDArray[np.float64]) -> dict[str, float]:
-        if self._ensemble.classes == 0 or not shares.any():
-            return {}
-        return dict(sorted((self._label(code), float(p)) for code, p in enumerate(shares)))
-
-    def _label(self, code: int) -> str:
-        return self._labels[code] if code < len(self._labels) else str(code)
+    def _named(self, shares: NDArray[np.float64]) -> list[dict[str, float] | None]:
+        """Rows of shares by label in order of text; empty for a row that nothing was known of."""
+        if self._ensemble.classes == 0:
+            return [{} for _ in shares]
+        labels = [*self._codes, *(str(code) for code in range(len(self._codes), shares.shape[1]))]
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+        labels.sort()
+        rows: list[list[float]] = shares[:, order].tolist()
+        return [dict(zip(labels, row, strict=True)) if any(row) else {} for row in rows]
 
     def predict_one(self, x: Features) -> Label | None:
         """The most probable class, the first in order of text among equals; None while nothing is known."""
@@ -117,44 +117,74 @@ class TreeLearner:
         LearnerError
             a label beyond `classes_cap`, or features that the byte budget does not hold; nothing was learned.
         """
-        label, news = str(y), self._encoder.news(x)
-        code = self._labels.index(label) if label in self._labels else len(self._labels)
+        code = self._admit(x, str(y))
+        self._encoder.learn(x, News((), ()))
+        self._ensemble.run(self._encoder.row(x), np.array([code]))
+
+    def _admit(self, x: Features, label: str) -> int:
+        """Make room for what is new in an example; returns the label's code."""
+        code, news = self._codes.get(label, len(self._codes)), self._encoder.news(x)
         if code >= self._ensemble.plan.classes_cap:
             raise LearnerError(f"label {label!r} is one more than classes_cap = {code}: raise it or merge labels")
         try:
             self._ensemble.grow(self._encoder.categories(news), code + 1)
         except ValueError as error:
             raise LearnerError(f"an example of {len(x)} features and {code + 1} classes: {error}") from error
-        if code == len(self._labels):
-            self._labels.append(label)
-        self._encoder.learn(x, news)
-        self._ensemble.run(self._encoder.row(x), np.array([code]))
+        self._codes[label] = code
+        self._encoder.add(news)
+        return code
 
     def learn_examples(self, examples: Sequence[tuple[Features, Label]]) -> list[LearnerError | None]:
-        """Learn the examples in order, bit for bit as `learn_one` does but several times faster; an error for each."""
-        errors: list[LearnerError | None] = [None] * len(examples)
-        rows: list[NDArray[np.float64]] = []
-        codes: list[int] = []
-        for i, (x, y) in enumerate(examples):
-            label, news = str(y), self._encoder.news(x)
-            if label in self._labels and not news.columns and not news.values:
-                self._encoder.learn(x, news)
-                rows.append(self._encoder.row(x))
-                codes.append(self._labels.index(label))
-                continue
-            self._learn_rows(rows, codes)
-            try:
-                self.learn_one(x, y)
-            except LearnerError as error:
-                errors[i] = error
-        self._learn_rows(rows, codes)
-        return errors
+        """Learn the examples in order, bit for bit as `learn_one` does but many times faster; an error for each."""
+        found: list[Any] = self.run_examples(examples)
+        return found
 
-    def _learn_rows(self, rows: list[NDArray[np.float64]], codes: list[int]) -> None:
-        if rows:
-            self._ensemble.run(np.concatenate(rows), np.array(codes))
-            rows.clear()
-            codes.clear()
+    def run_examples(
+        self, ops: Sequence[tuple[Features, Label | None]]
+    ) -> list[dict[str, float] | float | LearnerError | None]:
+        """Answer (label None) and learn examples in order, bit for bit as one by one but many times faster.
+
+        Returns
+        -------
+        list
+            of each: the probabilities of an answer; None of an example that was learned, or the error that
+            `learn_one` would raise.
+        """
+        results: list[Any] = [None] * len(ops)
+        examples: list[Features] = []
+        places: list[int] = []
+        codes: list[int] = []
+        for place, (x, y) in enumerate(ops):
+            code = -1 if y is None else self._codes.get(str(y), len(self._codes))
+            if code == len(self._codes) or (code >= 0 and not self._is_known(x)):
+                self._run_block(results, places, examples, codes)
+                examples, places, codes = [], [], []
+                try:
+                    code = self._admit(x, str(y))
+                except LearnerError as error:
+                    results[place] = error
+                    continue
+            examples.append(x)
+            places.append(place)
+            codes.append(code)
+        self._run_block(results, places, examples, codes)
+        return results
+
+    def _is_known(self, x: Features) -> bool:
+        return self._encoder.is_known(x) or not any(self._encoder.news(x))
+
+    def _run_block(self, results: list[Any], places: list[int], examples: list[Features], codes: list[int]) -> None:
+        """Run examples that bring nothing new, in one call of a kernel."""
+        if not places:
+            return
+        labels = np.array(codes)
+        rows = self._encoder.rows(examples, labels >= 0)
+        own = _own_rows(rows, labels)
+        shares = self._ensemble.run(rows[own], labels[own])
+        asked = np.flatnonzero(labels < 0)
+        at: NDArray[np.int64] = np.cumsum(own) - own
+        for place, said in zip(asked.tolist(), self._named(shares[at[asked]]), strict=True):
+            results[places[place]] = said
 
     def snapshot(self) -> bytes:
         """Canonical bytes of configuration and state."""
@@ -164,7 +194,7 @@ class TreeLearner:
             {
                 "kind": self.kind,
                 "config": self._config,
-                "labels": self._labels,
+                "labels": list(self._codes),
                 "encoder": self._encoder.state(),
                 "trees": tree_of(self._ensemble),
             }
@@ -188,10 +218,22 @@ class TreeLearner:
             raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
         try:
             learner = cls(**tree["config"])
-            learner._labels = [str(label) for label in tree["labels"]]
+            learner._codes = {str(label): code for code, label in enumerate(tree["labels"])}
+            if len(learner._codes) != len(tree["labels"]):
+                raise ValueError("a label stands there twice")
             learner._encoder.load(tree["encoder"])
             load_ensemble(learner._ensemble, tree["trees"])
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
         learner._nbytes = len(data)
         return learner
+
+
+def _own_rows(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """False for a row to be answered that the next one repeats to be learned: that one is answered before it is."""
+    own = np.ones(len(rows), dtype=np.bool_)
+    again = (labels[:-1] < 0) & (labels[1:] >= 0)
+    bits = rows.view(np.int64)
+    again[again] = (bits[:-1][again] == bits[1:][again]).all(axis=1)
+    own[:-1] = ~again
+    return own

@@ -5,6 +5,7 @@ A change of unit still gets through: the limit follows what arrives by up to a f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["RangeClip"]
@@ -50,6 +51,15 @@ class RangeClip:
         if state[_COUNT] == BLOCK_N:
             largest = max(state[_BEFORE], state[_NOW])
             state[:] = [FACTOR * largest if largest > 0.0 else FIRST_LIMIT, state[_NOW], 0.0, 0]
+
+    def columns(self, names: Sequence[str]) -> list[list[float]]:
+        """What is kept for each of `names`, in their order; for compiled code that clips many values at once."""
+        return [self._names.get(name, [FIRST_LIMIT, 0.0, 0.0, 0]) for name in names]
+
+    def load_columns(self, names: Sequence[str], states: Sequence[Sequence[float]]) -> None:
+        """Take over what `columns` gave, moved on by values that were learned."""
+        for name, (limit, before, now, count) in zip(names, states, strict=True):
+            self._names[name] = [limit, before, now, int(count)]
 
     def state(self) -> dict[str, list[float]]:
         """Plain tree for a snapshot."""

@@ -7,6 +7,7 @@ kind, and an absent feature, are missing (NaN); a category that was never learne
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from learners.clipping import RangeClip
 __all__ = ["DenseEncoder", "News"]
 
 UNSEEN = -1.0
+_PLAIN = frozenset({float, int, bool})
 
 
 class News(NamedTuple):
@@ -72,17 +74,31 @@ class DenseEncoder:
                 values.append((name, str(value)))
         return News(tuple(columns), tuple(values))
 
+    def is_known(self, x: Features) -> bool:
+        """Whether learning `x` would surely add nothing; quicker than `news`."""
+        if not x.keys() <= self._columns.keys():
+            return False
+        for name, codes in self._codes.items():
+            value = x.get(name)
+            if isinstance(value, str) and value not in codes and len(codes) < self._categories_cap:
+                return False
+        return True
+
     def learn(self, x: Features, news: News) -> None:
         """Add `news` and take note of the ranges of numbers."""
+        self.add(news)
+        for name, value in x.items():
+            if not isinstance(value, str) and name in self._columns and name not in self._codes:
+                self._clip.learn(name, value)
+
+    def add(self, news: News) -> None:
+        """Add `news` alone."""
         for name, is_text in news.columns:
             self._columns[name] = len(self._columns)
             if is_text:
                 self._codes[name] = {}
         for name, text in news.values:
             self._codes[name][text] = len(self._codes[name])
-        for name, value in x.items():
-            if not isinstance(value, str) and name in self._columns and name not in self._codes:
-                self._clip.learn(name, value)
 
     def row(self, x: Features) -> NDArray[np.float64]:
         """`x` as one row [1, columns]."""
@@ -99,6 +115,42 @@ class DenseEncoder:
                 row[0, column] = codes.get(str(value), beyond)
         return row
 
+    def rows(self, examples: Sequence[Features], learned: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """`examples` as rows [n, columns], bit for bit what `row` gives of each after `learn` where `learned` says so.
+
+        None of those learned may bring news. Costs about a microsecond for an example of ten numbers.
+        """
+        names = tuple(self._columns)
+        columns = np.full((len(names), len(examples)), math.nan)
+        values = [
+            tuple(x.values()) if tuple(x) == names else tuple([x.get(n, math.nan) for n in names]) for x in examples
+        ]
+        for column, (name, cells) in enumerate(zip(names, zip(*values, strict=True), strict=False)):
+            codes = self._codes.get(name)
+            columns[column] = _numbers(cells) if codes is None else self._coded(cells, codes)
+        numeric = [column for column, name in enumerate(names) if name not in self._codes]
+        if numeric:
+            self._clip_columns(columns, numeric, learned)
+        return np.ascontiguousarray(columns.T)
+
+    def _coded(self, cells: Sequence[float | str], codes: dict[str, int]) -> list[float]:
+        beyond = self._categories_cap - 1 if len(codes) == self._categories_cap else UNSEEN
+        return [codes.get(v, beyond) if isinstance(v, str) else math.nan for v in cells]
+
+    def _clip_columns(self, columns: NDArray[np.float64], numeric: list[int], learned: NDArray[np.bool_]) -> None:
+        # Imported here, as it loads the compiler.
+        from learners._clip_kernel import clip_columns
+
+        names = [name for name in self._columns if name not in self._codes]
+        states = np.array(self._clip.columns(names), dtype=np.float64)
+        whole = len(numeric) == len(columns)
+        part = columns if whole else columns[numeric]
+        clip_columns(part, learned, states)
+        if not whole:
+            columns[numeric] = part
+        if learned.any():
+            self._clip.load_columns(names, states.tolist())
+
     def state(self) -> dict[str, Any]:
         """Plain tree for a snapshot."""
         return {
@@ -112,6 +164,13 @@ class DenseEncoder:
         self._columns = {str(name): column for column, name in enumerate(state["columns"])}
         self._codes = {str(n): {str(v): code for code, v in enumerate(vs)} for n, vs in state["codes"].items()}
         self._clip = RangeClip.from_state(state["clip"])
+
+
+def _numbers(cells: Sequence[float | str]) -> Sequence[float]:
+    """Text, which numpy would read as a number if it can, is missing."""
+    if set(map(type, cells)) <= _PLAIN:
+        return cells  # type: ignore[return-value] # numbers alone
+    return [math.nan if isinstance(v, str) else float(v) for v in cells]
 
 
 def _is_nan(value: float | str) -> bool:

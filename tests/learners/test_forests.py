@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,62 @@ def test_examples_in_blocks_are_learned_as_one_by_one(build: Build) -> None:
     assert block.predict_proba_examples(asked) == [single.predict_proba_one(x) for x in asked]
     assert block.predict_proba_examples([]) == []
     assert block.snapshot() == single.snapshot()
+
+
+def _ops(seed: int, n: int) -> list[tuple[dict[str, float | str], str | None]]:
+    """Answers and labels in random order: a label right after its answer, later, or never; classes, categories and
+    columns appear within."""
+    rng = np.random.default_rng(seed)
+    ops: list[tuple[dict[str, float | str], str | None]] = []
+    waiting: list[tuple[dict[str, float | str], str | None]] = []
+    for i in range(n):
+        a, b = rng.normal(size=2).tolist()
+        x: dict[str, float | str] = {"a": a, "b": b * 1e6 ** (rng.random() < 0.01)}
+        if i > n // 8 and rng.random() < 0.9:
+            x["shop"] = f"shop {int(rng.integers(2 + 6 * i // n))}" if rng.random() < 0.98 else 7.0
+        if i > n // 2:
+            x = {"late": float("nan") if rng.random() < 0.1 else float(rng.normal()), **x}
+        label = f"{(a > 0) + 2 * (i > n // 3 and b > 0.5) + 4 * (i > 2 * n // 3 and rng.random() < 0.2):.0f}"
+        ops.append((x, None))
+        (ops if rng.random() < 0.5 else waiting).append((x, label))
+        if len(waiting) > 20:
+            ops += [waiting.pop(int(rng.integers(len(waiting)))) for _ in range(15)]
+    return ops
+
+
+def _one_by_one(learner: TreeLearner, ops: list[tuple[dict[str, float | str], str | None]]) -> list[Any]:
+    results: list[Any] = []
+    for x, y in ops:
+        if y is None:
+            results.append(learner.predict_proba_one(x))
+            continue
+        try:
+            learner.learn_one(x, y)
+            results.append(None)
+        except LearnerError as error:
+            results.append(str(error))
+    return results
+
+
+def _in_blocks(learner: TreeLearner, blocks: list[Any]) -> list[Any]:
+    found = [result for block in blocks for result in learner.run_examples(block)]
+    return [str(result) if isinstance(result, LearnerError) else result for result in found]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_answers_and_labels_in_one_block_are_as_one_by_one(build: Build, seed: int) -> None:
+    """A block of answers and labels in any order, news and refusals within, gives the results and bytes of calls."""
+    ops = _ops(seed, 700)
+    caps: dict[str, Any] = {"classes_cap": 5, "categories_cap": 6, "grace_n": 30.0}
+    single, block, cut = build(**caps), build(**caps), build(**caps)
+    wanted = _one_by_one(single, ops)
+    assert _in_blocks(block, [ops]) == wanted
+    assert any(isinstance(result, str) for result in wanted)
+    assert block.snapshot() == single.snapshot()
+    cuts = [0, *np.cumsum(np.random.default_rng(seed).integers(1, 60, size=len(ops))).tolist()]
+    assert _in_blocks(cut, [ops[a:b] for a, b in pairwise(cuts)]) == wanted
+    assert cut.snapshot() == single.snapshot()
+    assert block.run_examples([]) == []
 
 
 def test_features_beyond_the_budget_are_a_learner_error(build: Build) -> None:
