@@ -1,4 +1,4 @@
-"""A learner whose answers and lessons are put off and then done in one block.
+"""Work that is put off: answers and lessons of one learner, and the alarms that its policy reacts to, in one order.
 
 A compiled learner does a block many times faster than the same examples one by one, and gives the same bits. An answer
 that was asked for is a list that is filled when the work is done, so it can be kept with its prediction meanwhile.
@@ -6,50 +6,61 @@ that was asked for is a list that is filled when the work is done, so it can be 
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
 
 from learners import LearnerError
 from learners.base import Features, Label, Learner
 from learners.blocks import Operation, Result, run_examples
 
-__all__ = ["Answer", "Deferred", "answer_of"]
+__all__ = ["Answer", "Deferred", "Moment", "answer_of"]
 
 Answer = list[Any]
 
 
-class Deferred:
-    """A learner, and what it still has to do, in order."""
+class Moment(NamedTuple):
+    """Where in the stream something happened: `order` counts the committee's work, `event` the predictions so far."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner: Any = learner
-        self._operations: list[Operation] = []
-        self._notes: list[tuple[int, Answer | None]] = []
+    order: int
+    event: int
+    offset: int
+
+
+class Deferred:
+    """What one member still has to do, in order."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[int, Operation, Answer | None]] = deque()
 
     def ask(self, order: int, x: Features) -> Answer:
-        """The answer to `x`, which stays `[None, None]` until `work`."""
+        """The answer to `x`, which stays `[None, None]` until the work is done."""
         answer: Answer = [None, None]
-        self._operations.append((x, None))
-        self._notes.append((order, answer))
+        self._waiting.append((order, (x, None), answer))
         return answer
 
     def learn(self, order: int, x: Features, label: Label) -> None:
         """Learn the example when the work is done."""
-        self._operations.append((x, label))
-        self._notes.append((order, None))
+        self._waiting.append((order, (x, label), None))
 
-    def work(self) -> list[tuple[int, LearnerError]]:
-        """Do everything; returns what failed, with its order."""
-        if not self._operations:
+    def work(self, learner: Learner, background: Learner | None, until: float) -> list[LearnerError]:
+        """Do everything up to order `until`; the learner in the background only learns. Returns what failed."""
+        waiting, part = self._waiting, []
+        while waiting and waiting[0][0] <= until:
+            part.append(waiting.popleft())
+        if not part:
             return []
-        operations, notes = self._operations, self._notes
-        self._operations, self._notes = [], []
-        failed = []
-        for (order, answer), result in zip(notes, run_examples(self.learner, operations), strict=True):
+        failed: list[tuple[int, LearnerError]] = []
+        for (order, _, answer), result in zip(part, run_examples(learner, [op for _, op, _ in part]), strict=True):
             if isinstance(result, LearnerError):
                 failed.append((order, result))
             elif answer is not None:
                 answer[:] = answer_of(result)
-        return failed
+        if background is not None:
+            lessons = [(order, op) for order, op, answer in part if answer is None]
+            results = run_examples(background, [op for _, op in lessons])
+            failed += [(n, r) for (n, _), r in zip(lessons, results, strict=True) if isinstance(r, LearnerError)]
+            failed.sort(key=lambda f: f[0])
+        return [error for _, error in failed]
 
 
 def answer_of(result: Result) -> Answer:

@@ -1,7 +1,7 @@
 """Signals that labels bring: errors of the producer per version, of the frozen probe, of learners; label delay.
 
-Values are observed one by one as predictions mature; those that nothing reacts to are kept until the block ends
-and then go through their detectors at once, which gives the same alarms.
+Values are observed one by one as predictions mature; they are kept until the block ends, or until the learners have to
+know of alarms, and then go through their detectors at once, which gives the same alarms.
 """
 
 from __future__ import annotations
@@ -108,26 +108,21 @@ class ErrorSignals:
         waiting.index.append(number)
         waiting.marks.append(mark)
 
-    def hear_now(self, name: str, kind: str, values: tuple[float, ...], number: int) -> list[Spoken]:
-        """Let the detectors see the values at once, because something reacts to them."""
-        signal = self._signal(name, kind)
-        averaged = self._averaged(name, values)
-        if averaged is None:
-            return []
-        return signal.update(np.array([averaged]), np.array([number], dtype=np.int64))
-
     def flush(self) -> list[Heard]:
         """Let the detectors see what was kept; returns the alarms with their events."""
-        heard: list[Heard] = []
-        for name, waiting in self._waiting.items():
-            if not waiting.index:
-                continue
-            spoken = self.signals[name].update(np.array(waiting.values), np.array(waiting.index, dtype=np.int64))
-            version = name.partition("@")[2]
-            for said in spoken:
-                event, maturity, backfill = waiting.marks[said.row]
-                heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
-        self._waiting = {name: _Waiting() for name in self._waiting}
+        return [heard for name in self._waiting for heard in self.flush_one(name)]
+
+    def flush_one(self, name: str) -> list[Heard]:
+        """The same for one signal, because something reacts to it."""
+        waiting = self._waiting.get(name)
+        if waiting is None or not waiting.index:
+            return []
+        self._waiting[name] = _Waiting()
+        heard = []
+        version = name.partition("@")[2]
+        for said in self.signals[name].update(np.array(waiting.values), np.array(waiting.index, dtype=np.int64)):
+            event, maturity, backfill = waiting.marks[said.row]
+            heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
         return heard
 
     def latest(self) -> dict[str, dict[str, tuple[float, float]]]:

@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from detectors.base import DRIFT, WARNING
 from service.config import MonitorConfig, parse_duration_ms
 from service.context_signal import ContextSignal
 from service.controls import apply_control
+from service.deferred import Moment as Steer
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
 from service.learner_input import feature_names, feature_rows, present
@@ -86,7 +88,8 @@ class MonitorFold:
         self._outputs: list[FoldOutput] = []
         self._heard: list[Heard] = []
         self._answered = 0  # predictions before this one have their answers
-        self._served: list[tuple[dict[str, Any], PendingPrediction, str]] = []
+        self._served: list[tuple[dict[str, Any], PendingPrediction, str, int]] = []
+        self._watched: dict[int, Steer] = {}  # by event of the batch: when errors that steer the learners came
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
         """Take a batch; returns its outputs in the order of events."""
@@ -110,6 +113,7 @@ class MonitorFold:
         for kind, body in apply_control(self, control, moment):
             self._outputs.append(FoldOutput(offset, kind, body))
         self._mature(at, watermark)
+        self._work()
         self._speak(batch, {at: (moment.predictions, moment.labels)}, [])
 
     def _run(self, batch: MonitorBatch, start: int, until: int) -> None:
@@ -173,17 +177,39 @@ class MonitorFold:
     def _serve(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> None:
         champion = str(self.committee.champion)
         body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": None, "scores": None,
-                "model": champion, "generation": self.committee.members[champion].replacements}  # fmt: skip
+                "model": champion, "generation": 0}  # fmt: skip
         self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body))
-        self._served.append((body, pending, champion))
+        self._served.append((body, pending, champion, self.committee.order))
 
     def _work(self) -> None:
-        """Let the learners do what was put off, and put their answers where they were asked for."""
-        self.committee.work()
+        """Let the learners do what was put off, and put their answers where they were asked for.
+
+        The errors that steer them go through their detectors first: each alarm finds its place among the work.
+        """
+        if self.config.adaptation.watch == "concept":
+            heard = self.errors.flush_one("error:probe")
+            self._heard += heard
+            self._steer(heard, None)
+        else:
+            for name in self.config.learners:
+                self._steer([h for h in self.errors.flush_one(f"own:{name}") if h.spoken.alarm.direction > 0], name)
+        self._watched.clear()
+        replaced = self.committee.work()
+        for moment, name, generation in replaced:
+            entry = {"action": "replaced", "learner": name, "event": moment.event, "generation": generation}
+            self._outputs.append(FoldOutput(moment.offset, "audit", {"monitor": self.name, **entry}))
         self._answered = self.join.next_number
-        for body, pending, champion in self._served:
+        for body, pending, champion, order in self._served:
             body["prediction"], body["scores"] = pending.answers[champion]
+            body["generation"] = self.committee.members[champion].generation(order)
         self._served.clear()
+
+    def _steer(self, heard: list[Heard], only: str | None) -> None:
+        """Tell the policies of alarms: once of each kind at one value, a warning before a drift."""
+        told = {(h.spoken.row, h.spoken.alarm.status): h.event for h in heard}
+        for (_, status), event in sorted(told.items()):
+            if status in (WARNING, DRIFT):
+                self.committee.alarm(self._watched[event], is_drift=status == DRIFT, only=only)
 
     def _confidence(self, pending: PendingPrediction, champion: str | None) -> tuple[float, float]:
         """Score and margin of what was predicted: the producer's, else the answer of the champion of that time.
@@ -229,6 +255,7 @@ class MonitorFold:
                 self._work()
             self.scoreboard.cover(row)
             if number + 1 == self.reference_from + self.config.reference.n:
+                self._work()
                 self.committee.freeze_probe()
             if row.label is None:
                 continue
@@ -248,9 +275,11 @@ class MonitorFold:
             self._performance("champion", "", row.answers[self.committee.champion][0], (number, row, mark))
         # The answers of a probe that was renewed since would look like a change of concept.
         if "probe" in row.answers and number >= self.reference_from:
-            self._concept(self._error(row.answers["probe"][0], row.label), number, mark)
+            self._steering("error:probe", self._error(row.answers["probe"][0], row.label), number, mark)
         if self.config.adaptation.watch == "own_error":
-            self._own_errors(row, number)
+            for name in self.config.learners:
+                if name in row.answers:
+                    self._steering(f"own:{name}", self._error(row.answers[name][0], row.label), number, mark)
 
     def _performance(self, who: str, version: str, predicted: Any, judged: tuple[int, PendingPrediction, Mark]) -> None:
         """The error of the served model, and once more where the label is one of the classes watched on their own."""
@@ -269,26 +298,10 @@ class MonitorFold:
         residual = float(label) - float(predicted)
         return (abs(residual), residual)
 
-    def _concept(self, values: tuple[float, ...], number: int, mark: tuple[int, float, bool]) -> None:
-        spoken = self.errors.hear_now("error:probe", "concept", values, number)
-        for said in spoken:
-            self._heard.append(Heard(mark[0], said, "", mark[1], mark[2]))
-        if self.config.adaptation.watch == "concept":
-            self._react([said.alarm.status for said in spoken], None)
-
-    def _own_errors(self, row: PendingPrediction, number: int) -> None:
-        for name, answer in row.answers.items():
-            if name in self.config.learners:
-                spoken = self.errors.hear_now(f"own:{name}", "concept", self._error(answer[0], row.label), number)
-                worse = [said.alarm.status for said in spoken if said.alarm.direction > 0]
-                self._react(worse, name)
-
-    def _react(self, statuses: list[int], only: str | None) -> None:
-        event = self.join.next_number
-        if 1 in statuses:
-            self.committee.warn(event)
-        if 2 in statuses:
-            self._audit(self.committee.adapt(event, only))
+    def _steering(self, name: str, values: tuple[float, ...], number: int, mark: Mark) -> None:
+        """An error that the learners adapt to; its detectors see it before the learners go on."""
+        self.errors.hear(name, "concept", values, number, mark)
+        self._watched[mark[0]] = Steer(self.committee.order, self.join.next_number, self._offset)
 
     def _learn(self, result: LabelResult, number: int, row: PendingPrediction) -> None:
         if result not in _LEARNED or row.label is None:
@@ -300,12 +313,7 @@ class MonitorFold:
             return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
-        self.committee.learn(x, row.label, in_reference=in_reference)
-        self._audit(self.committee.settle(self.join.next_number))
-
-    def _audit(self, entries: list[dict[str, Any]]) -> None:
-        for entry in entries:
-            self._outputs.append(FoldOutput(self._offset, "audit", {"monitor": self.name, **entry}))
+        self.committee.learn(x, row.label, in_reference=in_reference, event=self.join.next_number, offset=self._offset)
 
     def _columns(
         self, batch: MonitorBatch, accepted: list[tuple[int, int]], confidence: list[tuple[float, float]]

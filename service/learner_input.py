@@ -36,4 +36,6 @@ def feature_rows(batch: MonitorBatch, features: Mapping[str, FeatureConfig]) -> 
 
 def present(names: list[str], values: list[Any]) -> dict[str, float | str]:
     """The mapping that a learner takes."""
+    if None not in values and len(values) == len(names):
+        return dict(zip(names, values, strict=True))
     return {name: value for name, value in zip(names, values, strict=False) if value is not None}

@@ -6,81 +6,92 @@ kept with the prediction; nothing is answered in hindsight.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from learners import LearnerError
-from learners.adaptation import WarmReplacement
+from learners.adaptation import Replacement, WarmReplacement
 from learners.base import Features, Label, Learner
 from learners.baselines import Majority, Mean
 from learners.blocks import run_examples
 from learners.build import build_learner
 from learners.frozen import FrozenProbe
 from service.config import LearnerConfig, MonitorConfig
-from service.deferred import Answer, Deferred, answer_of
+from service.deferred import Answer, Deferred, Moment, answer_of
 
 __all__ = ["Committee", "Member"]
+
+Replaced = tuple[Moment, str, int]  # when, whose learner, and which generation it has now
 
 
 class Member:
     """One learner with its role, its adaptation policy and how often it failed.
 
-    Questions and lessons are put off until `work`, so that a compiled learner gets them as one block.
+    Questions, lessons and alarms are put off until `work`, so that a compiled learner gets them as one block.
     """
 
     def __init__(self, name: str, role: str, learner: Any, policy: WarmReplacement | None = None) -> None:
-        self.name, self.role, self.policy = name, role, policy
+        self.name, self.role, self.learner, self.policy = name, role, learner, policy
         self.failures = 0
         self.replacements = 0
         self.last_failure = ""
-        self._served = Deferred(learner)
-        self._backgrounds: list[Deferred] = []
-
-    @property
-    def learner(self) -> Any:
-        """The learner that answers."""
-        return self._served.learner
-
-    @learner.setter
-    def learner(self, learner: Any) -> None:
-        self.work()
-        self._served = Deferred(learner)
+        self._deferred = Deferred()
+        self._swapped: list[int] = []  # orders of the last work's replacements
+        self.ask = self._deferred.ask
+        self.learn = self._deferred.learn
 
     def answer(self, x: Features) -> Answer:
         """`[predicted, scores]` for the features `x`, at once; `[None, None]` when the member cannot tell or fails."""
         self.work()
         (result,) = run_examples(self.learner, [(x, None)])
         if isinstance(result, LearnerError):
-            self._failed([(0, result)])
+            self._failed([result])
             return [None, None]
         return answer_of(result)
 
-    def ask(self, order: int, x: Features) -> Answer:
-        """The same, but filled in by the next `work`."""
-        return self._served.ask(order, x)
+    def work(self, lessons: Sequence[Moment] = (), alarms: Sequence[tuple[Moment, bool]] = ()) -> list[Replaced]:
+        """Do what was put off, and let the policy react to lessons and alarms (True: drift) in their order."""
+        replaced: list[Replaced] = []
+        self._swapped = []
+        if self.policy is not None:
+            # At one place the lesson comes first: an alarm belongs to the event behind it.
+            told = sorted([(m.order, 0, m, False) for m in lessons] + [(m.order, 1, m, d) for m, d in alarms])
+            for order, is_alarm, moment, is_drift in told:
+                replacement = self._tell(self.policy, moment, is_alarm=bool(is_alarm), is_drift=is_drift)
+                if replacement is not None:
+                    self.learner = replacement.learner
+                    self.replacements += 1
+                    self._swapped.append(order)
+                    replaced.append((moment, self.name, replacement.generation))
+        self._do(math.inf)
+        return replaced
 
-    def learn(self, order: int, x: Features, label: Label) -> None:
-        """Learn one labelled example with the next `work`, the background learner too."""
-        self._served.learn(order, x, label)
-        background = None if self.policy is None else self.policy.background
-        if background is None:
-            return
-        if not self._backgrounds or self._backgrounds[-1].learner is not background:
-            self._backgrounds.append(Deferred(background))
-        self._backgrounds[-1].learn(order, x, label)
+    def _tell(self, policy: WarmReplacement, moment: Moment, *, is_alarm: bool, is_drift: bool) -> Replacement | None:
+        if is_alarm:
+            self._do(moment.order)
+            if is_drift:
+                return policy.on_drift(moment.event)
+            policy.on_warning(moment.event)
+            return None
+        background = policy.background
+        replacement = policy.on_learned(moment.event)
+        if policy.background is not background:
+            self._do(moment.order, background)
+        return replacement
 
-    def work(self) -> None:
-        """Do what was put off."""
-        failed = self._served.work()
-        for background in self._backgrounds:
-            failed += background.work()
-        del self._backgrounds[:-1]
-        self._failed(failed)
+    def _do(self, until: float, *background: Learner | None) -> None:
+        known = None if self.policy is None else self.policy.background
+        self._failed(self._deferred.work(self.learner, background[0] if background else known, until))
 
-    def _failed(self, failed: list[tuple[int, LearnerError]]) -> None:
-        if failed:
-            self.failures += len(failed)
-            # Of two that failed at one example the learner in the background comes last, wherever blocks were cut.
-            self.last_failure = str(max(reversed(failed), key=lambda f: f[0])[1])
+    def _failed(self, errors: list[LearnerError]) -> None:
+        if errors:
+            self.failures += len(errors)
+            self.last_failure = str(errors[-1])
+
+    def generation(self, order: int) -> int:
+        """How many learners had been replaced when the question of that order, of the last work, was answered."""
+        return self.replacements - sum(order <= swapped for swapped in self._swapped)
 
 
 class Committee:
@@ -92,7 +103,9 @@ class Committee:
         self.champion = config.champion or next(iter(config.learners), None)
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
-        self._order = 0
+        self.order = 0
+        self._lessons: list[Moment] = []
+        self._alarms: list[tuple[Moment, bool, str | None]] = []
         for name, learner in config.learners.items():
             self.members[name] = Member(name, "learner", self._build(learner), self._policy(learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
@@ -118,30 +131,42 @@ class Committee:
 
     def ask(self, x: Features) -> dict[str, Answer]:
         """What every member says of `x`, by name, filled in by the next `work`. The probe answers once it is frozen."""
-        self._order += 1
+        self.order += 1
         return {
-            name: member.ask(self._order, x)
+            name: member.ask(self.order, x)
             for name, member in self.members.items()
             if member.role != "probe" or member.learner.frozen
         }
 
-    def learn(self, x: Features, label: Label, *, in_reference: bool) -> None:
+    def learn(self, x: Features, label: Label, *, in_reference: bool, event: int = 0, offset: int = 0) -> None:
         """Let every member learn with the next `work`; the probe only from predictions of its reference."""
-        self._order += 1
+        self.order += 1
         for member in self.members.values():
             if member.role != "probe" or in_reference:
-                member.learn(self._order, x, label)
+                member.learn(self.order, x, label)
+        self._lessons.append(Moment(self.order, event, offset))
 
-    def work(self) -> None:
-        """Let every member do what was put off. Needed before an answer is looked at and before the state is."""
-        for member in self.members.values():
-            member.work()
+    def alarm(self, moment: Moment, *, is_drift: bool, only: str | None = None) -> None:
+        """A warning or a drift at that moment, for the policies of all members or of one, with the next `work`."""
+        self._alarms.append((moment, is_drift, only))
+
+    def work(self) -> list[Replaced]:
+        """Let every member do what was put off; returns what was replaced, in order.
+
+        Needed before an answer is looked at and before the state is.
+        """
+        lessons, alarms = self._lessons, self._alarms
+        self._lessons, self._alarms = [], []
+        replaced: list[Replaced] = []
+        for name, member in self.members.items():
+            replaced += member.work(lessons, [(m, drift) for m, drift, only in alarms if only in (None, name)])
+        replaced.sort(key=lambda r: r[0].order)
+        return replaced
 
     def freeze_probe(self) -> None:
         """End the probe's reference."""
         probe = self.members.get("probe")
         if probe is not None and not probe.learner.frozen:
-            probe.work()
             probe.learner.freeze()
 
     def renew_probe(self) -> None:
@@ -149,40 +174,6 @@ class Committee:
         if "probe" in self.members:
             config = self.config.probe or self.config.learners[self.champion or next(iter(self.config.learners))]
             self.members["probe"].learner = FrozenProbe(self._build(config))
-
-    def warn(self, event: int) -> None:
-        """A warning: begin to warm replacements."""
-        for member in self.members.values():
-            if member.policy is not None:
-                member.work()
-                member.policy.on_warning(event)
-
-    def adapt(self, event: int, only: str | None = None) -> list[dict[str, Any]]:
-        """A drift: let policies replace learners; returns an audit entry for each replacement."""
-        done = []
-        for name, member in self.members.items():
-            if member.policy is None or (only is not None and name != only):
-                continue
-            member.work()
-            replacement = member.policy.on_drift(event)
-            if replacement is not None:
-                done.append(self._replace(member, replacement, event))
-        return done
-
-    def settle(self, event: int) -> list[dict[str, Any]]:
-        """After a label was learned: swap in replacements that have become warm enough since their drift."""
-        done = []
-        for member in self.members.values():
-            replacement = None if member.policy is None else member.policy.on_learned(event)
-            if replacement is not None:
-                done.append(self._replace(member, replacement, event))
-        return done
-
-    @staticmethod
-    def _replace(member: Member, replacement: Any, event: int) -> dict[str, Any]:
-        member.learner = replacement.learner
-        member.replacements += 1
-        return {"action": "replaced", "learner": member.name, "event": event, "generation": replacement.generation}
 
     def promote(self, name: str) -> bool:
         """Make `name` the champion; False when there is no such learner."""

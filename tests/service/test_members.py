@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.deferred import Moment
 from service.members import Committee
 from service.scoreboard import Scoreboard
 from stream.join import PendingPrediction
@@ -49,13 +50,12 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
     settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 3, "cooldown": 10}}
     members = Committee(configured(**settings).monitors[MONITOR])
     for _ in range(5):
-        members.learn({"a": 1.0}, "y", in_reference=False)
-    assert members.adapt(5) == []
-    entries = []
+        members.learn({"a": 1.0}, "y", in_reference=False, event=5)
+    members.alarm(Moment(members.order, 5, 50), is_drift=True)
     for event in range(5, 9):
-        members.learn({"a": 1.0}, "n", in_reference=False)
-        entries += members.settle(event)
-    assert [(entry["learner"], entry["event"], entry["generation"]) for entry in entries] == [("one", 7, 1)]
+        members.learn({"a": 1.0}, "n", in_reference=False, event=event)
+    replaced = members.work()
+    assert [(moment.event, name, generation) for moment, name, generation in replaced] == [(7, "one", 1)]
     assert answers(members, {"a": 1.0})["one"] == ["n", {"n": 1.0}]
 
 
