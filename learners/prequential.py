@@ -100,7 +100,7 @@ class ClassificationScore:
         self._size = max_classes + _FIRST
         self._codes: dict[str, int] = {}
         self._all = _Totals(_FIRST)
-        self._ring, self._losses = array("q"), array("q")  # grow up to `window_n`: most scores of a small group never do
+        self._ring, self._losses = array("q"), array("q")  # grow up to `window_n`; the scores of a small group never do
 
     def add(self, truth: str, predicted: str | None, probability: float | None, no_change: str | None) -> int:
         """Score one prediction and give its ticket, which `revise` takes.

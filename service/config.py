@@ -113,7 +113,8 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     """What watches one model's stream. Errors that come in runs are no independent values: `error_block` averages
     them over that many labelled predictions before a detector sees them. A rare class drowns in all errors:
     `error_classes` names labels whose errors are signals of their own. `quality_block` averages missing and unseen
-    values, which come in runs too, over that many predictions."""
+    values, which come in runs too, over that many predictions. `segments` names the slices of an event, or categorical
+    features, whose every value has figures of its own."""
 
     task: Literal["classification", "regression"] = "classification"
     timezone: str | None = None
@@ -135,6 +136,9 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     max_categories: int = 1_000
     max_classes: int = 64
     max_versions: int = 16
+    segments: tuple[str, ...] = ()
+    max_segments: int = 50
+    segment_window: int = 200
     seed: int = 1
 
     def schema(self, name: str) -> MonitorSchema:

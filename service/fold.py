@@ -161,6 +161,7 @@ class MonitorFold:
             id=prediction_id, time_ms=int(batch.time_ms[at]), version=version, prediction=batch.prediction[row],
             scores=batch.scores[row], no_change=self.newest_label, backfill=bool(batch.backfill[row]),
             features=[] if features is None else features, answers=self.committee.answers(x),
+            segments=self.scoreboard.segments.of(batch.segment[row], batch.categorical[row]),
         )  # fmt: skip
         number = self.join.add(pending)
         if pending.prediction is None and self.committee.champion is not None:

@@ -19,6 +19,8 @@ __all__ = ["FoldState", "configuration_version"]
 
 _CHUNK = "pending/"
 _LEARNER = "learner/"
+_SCORE_FORM = 2  # of the stored scores: those in another form start anew
+_OPTIONAL = frozenset({"segments"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -51,7 +53,21 @@ class FoldState:
                 else None
             ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
-            "scores": fingerprint((config.metrics_window, config.max_classes, config.task)),
+            "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
+            "segments": fingerprint(
+                (
+                    config.segments,
+                    config.max_segments,
+                    config.segment_window,
+                    config.max_classes,
+                    config.task,
+                    list(config.features),
+                )
+            ),
+        }
+        # Parts that most monitors do without: they have no component there, and never had one.
+        self._wanted: dict[str, Any] = {
+            name: part for name, part in {"segments": fold.scoreboard.segments}.items() if part.wanted
         }
 
     def changed(self) -> dict[str, bytes | None]:
@@ -61,6 +77,8 @@ class FoldState:
             self._note(written, f"{_CHUNK}{chunk:012d}", data)
         for name, tree in self._trees().items():
             self._note(written, name, encode(tree, self._fingerprints.get(name, b"\0" * 8)))
+        for name in _OPTIONAL - self._wanted.keys():
+            self._note(written, name, None)
         learners = self.fold.committee.learner_states()
         for name, data in learners.items():
             self._note(written, _LEARNER + name, data)
@@ -100,6 +118,7 @@ class FoldState:
             "errors": fold.errors.state(),
             "scores": fold.scoreboard.state(),
             "signals": fold.signals.state(),
+            **{name: part.state() for name, part in self._wanted.items()},
         }
 
     def load(self, components: Mapping[str, bytes]) -> list[str]:
@@ -117,11 +136,13 @@ class FoldState:
         fold.episodes.load(decode(components["episodes"]))
         anew = [
             name
-            for name in ("signals", "errors", "context", "scores", "committee")
+            for name in ("signals", "errors", "context", "scores", "committee", *self._wanted)
             if not self._load_part(name, components)
         ]
         if "scores" in anew:
             self._void_tickets()
+        if "segments" in anew or not fold.scoreboard.segments.wanted:
+            self._void_segments()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
@@ -134,6 +155,14 @@ class FoldState:
             join.row(number).tickets = {}
             join.touch(number)
 
+    def _void_segments(self) -> None:
+        """Predictions that wait belong to no segment of a configuration that is gone."""
+        join = self.fold.join
+        for number in range(join.next_number - len(join), join.next_number):
+            if join.row(number).segments is not None:
+                join.row(number).segments = None
+                join.touch(number)
+
     def _load_part(self, name: str, components: Mapping[str, bytes]) -> bool:
         fold = self.fold
         try:
@@ -145,6 +174,8 @@ class FoldState:
             fold.committee.load(tree, learners, tree["policies"])
         elif name == "scores":
             fold.scoreboard.load(tree)
+        elif name in self._wanted:
+            self._wanted[name].load(tree)
         else:
             getattr(fold, name).load(tree)
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.fold import MonitorFold
+from service.view import producer_views, segment_views
 
 __all__ = ["monitor_summary", "summary"]
 
@@ -15,7 +16,7 @@ def monitor_summary(fold: MonitorFold, drifts: list[dict[str, Any]], state_sha25
     figures = fold.scoreboard.summaries()
     for figure in figures.values():
         figure.pop("window")
-    producer = {n.partition(":")[2]: s for n, s in figures.items() if n.startswith("producer:")}
+    producer = producer_views(fold, figures)
     learners = {_shown(fold, n): s | _name(fold, n) for n, s in figures.items() if not n.startswith("producer:")}
     return {
         "predictions": counts.predictions,
@@ -33,6 +34,7 @@ def monitor_summary(fold: MonitorFold, drifts: list[dict[str, Any]], state_sha25
         "drifts": drifts,
         "producer": next(iter(producer.values())) if len(producer) == 1 else producer,
         "learners": learners,
+        "segments": segment_views(fold, window=False),
         "replacements": {n: m.replacements for n, m in fold.committee.members.items() if m.policy is not None},
         "state_sha256": state_sha256,
     }

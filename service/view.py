@@ -13,7 +13,7 @@ import msgspec
 from service.fold import MonitorFold
 from service.verdict import monitor_phase, verdict
 
-__all__ = ["MonitorHistory", "monitor_view", "signal_views"]
+__all__ = ["MonitorHistory", "monitor_view", "producer_views", "segment_views", "signal_views"]
 
 _POINTS_MAX = 600
 
@@ -91,12 +91,14 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
             },
             "classes": {"value": len(fold.scoreboard.coverage.keys() - {"other"}), "cap": fold.config.max_classes},
             "versions": {"value": len(fold.scoreboard.versions), "cap": fold.config.max_versions},
+            **_segments_bound(fold),
         },
         "signals": signal_views(fold),
         "open": [e.record for e in fold.episodes.episodes.values() if e.open],
         "incidents": [_incident(i) for i in fold.episodes.incidents.values()],
-        "producer": {n.partition(":")[2] or "": s for n, s in summaries.items() if n.startswith("producer:")},
+        "producer": producer_views(fold, summaries),
         "learners": _learners(fold, summaries),
+        "segments": segment_views(fold),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
@@ -134,6 +136,43 @@ def _incident(incident: Any) -> dict[str, Any]:
         "signals": list(incident.signals),
         "headline": f"{incident.kind} drift in {names}",
     }
+
+
+def _segments_bound(fold: MonitorFold) -> dict[str, dict[str, int]]:
+    segments = fold.scoreboard.segments
+    return {"segments": {"value": len(segments), "cap": fold.config.max_segments}} if segments.wanted else {}
+
+
+def producer_views(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Figures and label coverage of the producer's versions, in the order in which they were first judged."""
+    covered = fold.scoreboard.version_coverage
+    views = {version: {"coverage": _coverage(counts)} for version, counts in covered.items()}
+    for name, figures in summaries.items():
+        if name.startswith("producer:"):
+            version = name.partition(":")[2]
+            views[version] = figures | views.get(version, {})
+    return views
+
+
+def _coverage(counts: list[int]) -> dict[str, int]:
+    return {"matured": counts[0], "labelled": counts[1]}
+
+
+def segment_views(fold: MonitorFold, *, window: bool = True) -> dict[str, Any]:
+    """Per segment the figures of the producer's versions, of the champion and of its challengers, and the coverage;
+    with or without those of the sliding window."""
+    segments = fold.scoreboard.segments
+    champion, summaries = fold.committee.champion, segments.summaries(window=window)
+    views: dict[str, Any] = {}
+    for name in sorted(segments.coverage):
+        figures = summaries.get(name, {})
+        views[name] = {
+            "producer": {n.partition(":")[2]: s for n, s in figures.items() if n.startswith("producer:")},
+            "champion": figures[champion] | {"name": champion} if champion in figures else None,
+            "challengers": {n: s for n, s in figures.items() if n != champion and not n.startswith("producer:")},
+            "coverage": _coverage(segments.coverage[name]),
+        }
+    return views
 
 
 def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
