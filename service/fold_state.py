@@ -145,8 +145,16 @@ class FoldState:
             self._void_segments()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
+        self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
+
+    def _order_answers(self) -> None:
+        """Put what waits back into the committee's order: stored maps are in the order of text."""
+        join, members = self.fold.join, self.fold.committee.members
+        for number in range(join.next_number - len(join), join.next_number):
+            answers = join.row(number).answers
+            answers.update({name: answers.pop(name) for name in members if name in answers})
 
     def _void_tickets(self) -> None:
         """What was scored on a scoreboard that is gone cannot be re-scored."""
