@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from service.config_errors import ConfigurationError, at_least, share
 from service.durations import parse_duration_ms
 from service.pairing import check_pairings
+from service.review_checks import check_review
 from stream.refusal import RefusalError
 from stream.validate import Rules
 
@@ -71,6 +72,7 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
     for part in ("max_categories", "max_classes", "max_versions", "max_segments", "segment_window"):
         _positive(f"{key}.{part}", getattr(monitor, part))
     _check_segments(f"{key}.segments", monitor.segments)
+    check_review(f"{key}.review", monitor)
     if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
         raise ConfigurationError(
             f'{key}.labels.on_timeout = {monitor.labels.on_timeout!r}: write "unlabelled" or {{value = "…"}}'

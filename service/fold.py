@@ -20,6 +20,7 @@ from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
 from service.learner_input import feature_names, feature_rows, present
 from service.members import Committee
+from service.review import Review
 from service.scoreboard import Scoreboard
 from service.signals import FeatureSignals, PredictionColumns
 from service.watermark import Watermark
@@ -34,13 +35,14 @@ Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
 
 _LEARNED = (LabelResult.JOINED, LabelResult.LATE)
 _FIRST_ERROR_ORDER = 1 << 20
+_REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class FoldOutput:
-    """Something that leaves after the commit. `kind`: drift, prediction, reject or audit; `offset` names the event."""
+    """What leaves after the commit. `kind`: drift, prediction, review, reject or audit; `offset` names the event."""
 
     offset: int
     kind: str
@@ -72,6 +74,7 @@ class MonitorFold:
         self.context = ContextSignal(config, order=_CONTEXT_ORDER)
         self.committee = Committee(config)
         self.scoreboard = Scoreboard(config)
+        self.review = Review(config, _REVIEW_ORDER)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
         self.newest_version = ""
@@ -164,16 +167,30 @@ class MonitorFold:
             segments=self.scoreboard.segments.of(batch.segment[row], batch.categorical[row]),
         )  # fmt: skip
         number = self.join.add(pending)
+        decision = self._decide(batch, at, number, pending) if self.review.wanted else {}
         if pending.prediction is None and self.committee.champion is not None:
-            self._serve(batch, at, number, pending)
+            self._serve(batch, at, number, pending, decision=decision)
         return number
 
-    def _serve(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> None:
+    def _decide(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> dict[str, Any]:
+        """Send an answer that is not sure enough to review; returns what its record says of the decision."""
+        decided = self.review.decide(number, pending, self.committee.champion)
+        if decided is None:
+            return {}
+        if decided.decision.review:
+            body = {"id": pending.id, "monitor": self.name, "event": number}
+            body |= self.review.item(decided, batch, int(batch.row[at]))
+            self._outputs.append(FoldOutput(int(batch.offset[at]), "review", body))
+        return decided.decision.record()
+
+    def _serve(
+        self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction, *, decision: dict[str, Any]
+    ) -> None:
         champion = str(self.committee.champion)
         predicted, scores = pending.answers[champion]
         body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": predicted, "scores": scores,
                 "model": champion, "generation": self.committee.members[champion].replacements}  # fmt: skip
-        self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body))
+        self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body | decision))
 
     def _confidence(self, pending: PendingPrediction) -> tuple[float, float]:
         """Score and margin of what was predicted: the producer's, else the champion's answer.
@@ -311,6 +328,9 @@ class MonitorFold:
         heard = []
         for said in self.signals.update(columns):
             at, row = accepted[said.row]
+            heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
+        for number, said in self.review.flush():
+            at, row = accepted[number - first]
             heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
         return heard
 

@@ -20,7 +20,7 @@ __all__ = ["FoldState", "configuration_version"]
 _CHUNK = "pending/"
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
-_OPTIONAL = frozenset({"segments"})
+_OPTIONAL = frozenset({"segments", "review"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -54,6 +54,9 @@ class FoldState:
             ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
+            "review": fingerprint(
+                (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
+            ),
             "segments": fingerprint(
                 (
                     config.segments,
@@ -66,9 +69,8 @@ class FoldState:
             ),
         }
         # Parts that most monitors do without: they have no component there, and never had one.
-        self._wanted: dict[str, Any] = {
-            name: part for name, part in {"segments": fold.scoreboard.segments}.items() if part.wanted
-        }
+        optional: dict[str, Any] = {"segments": fold.scoreboard.segments, "review": fold.review}
+        self._wanted = {name: part for name, part in optional.items() if part.wanted}
 
     def changed(self) -> dict[str, bytes | None]:
         """Components that differ from the last call's; None: the component is gone."""

@@ -24,6 +24,7 @@ SERIES_MAX = 1_000
 PHASES = ("waiting", "learning_reference", "watching", "blind")
 ANSWERS = ("yes", "no", "cannot_tell")
 KINDS = ("data", "concept", "performance", "prediction", "quality")
+DECISIONS = ("auto", "review")
 SEVERITIES = ("page", "ticket", "note")
 
 _View = Mapping[str, Any]
@@ -177,6 +178,7 @@ def _declare_monitor(families: Families) -> None:
     for name, documentation in _FIGURES.values():
         gauge(name, documentation, *_MODEL)
         gauge(f"segment_{name}", f"In a segment: {documentation[0].lower()}{documentation[1:]}", *_SEGMENT)
+    counter("decisions", "Answers that went out by themselves, or to review.", "monitor", "decision")
     for part in ("version", "segment"):
         counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)
         counter(f"{part}_labelled", "Those of them that had a label.", "monitor", part)
@@ -281,6 +283,11 @@ def _models(families: Families, name: str, monitor: _View) -> None:
         families.add("learner_replacements", figures.get("replacements"), name, learner)
 
 
+def _decisions(families: Families, name: str, monitor: _View) -> None:
+    for decision in DECISIONS:
+        families.add("decisions", (monitor.get("review") or {}).get(decision), name, decision)
+
+
 def _segments(families: Families, name: str, monitor: _View) -> None:
     for segment, figures in monitor.get("segments", {}).items():
         _covered(families, "segment", figures, name, segment)
@@ -306,7 +313,7 @@ def _figures(families: Families, figures: _View, *model: str, prefix: str = "") 
 
 
 _MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (
-    _state, _labels, _signals, _episodes, _models, _segments,
+    _state, _labels, _signals, _episodes, _models, _segments, _decisions,
 )  # fmt: skip
 
 

@@ -153,10 +153,10 @@ class Segments:
         """Plain tree for a checkpoint."""
         return {
             "known": [[[value] if isinstance(value, str) else list(value) for value in known] for known in self._known],
-            "scores": [
-                [segment, [[name, score.state()] for name, score in scores.items()]]
+            "scores": {
+                segment: {name: score.state() for name, score in scores.items()}
                 for segment, scores in self.scores.items()
-            ],
+            },
             "coverage": self.coverage,
         }
 
@@ -169,7 +169,8 @@ class Segments:
                 value = parts[0] if len(parts) == 1 else tuple(parts)
                 known[value] = _name(key, value)
         self.scores = {
-            segment: {name: kind.from_state(saved) for name, saved in scores} for segment, scores in state["scores"]
+            segment: {name: kind.from_state(saved) for name, saved in scores.items()}
+            for segment, scores in state["scores"].items()
         }
         self.coverage = {name: list(counts) for name, counts in state["coverage"].items()}
         self._shown = {}

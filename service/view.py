@@ -32,7 +32,7 @@ class MonitorHistory:
             figure = summary["window"].get("accuracy" if fold.classification else "mae")
             label = name if not name.startswith("producer:") else _producer(name)
             self._add(f"{'accuracy' if fold.classification else 'mae'}:{label}", event, figure)
-        for name, detectors in (fold.signals.latest() | fold.errors.latest()).items():
+        for name, detectors in (fold.signals.latest() | fold.errors.latest() | fold.review.signal.latest).items():
             for detector, (statistic, threshold) in detectors.items():
                 if math.isfinite(statistic) and math.isfinite(threshold) and threshold > 0:
                     self._add(f"statistic:{name}/{detector}", event, statistic / threshold)
@@ -99,6 +99,7 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
         "producer": producer_views(fold, summaries),
         "learners": _learners(fold, summaries),
         "segments": segment_views(fold),
+        "review": _review(fold),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
@@ -135,6 +136,19 @@ def _incident(incident: Any) -> dict[str, Any]:
         "episodes": list(incident.episodes),
         "signals": list(incident.signals),
         "headline": f"{incident.kind} drift in {names}",
+    }
+
+
+def _review(fold: MonitorFold) -> dict[str, Any] | None:
+    rule, review = fold.config.review, fold.review
+    if rule is None:
+        return None
+    return {
+        "of": rule.of,
+        "margin": rule.margin,
+        "spread": rule.spread,
+        **review.counts,
+        "window": {"n": review.recent.n, "share": review.recent.share},
     }
 
 
@@ -204,6 +218,10 @@ def signal_views(fold: MonitorFold) -> list[dict[str, Any]]:
     quiet = [(name, "quality") for name in signals.quality_names]
     for name, kind in [*quiet, *([("joint", "data")] if signals.joint.wanted else [])]:
         views.append(_signal(name, kind, (phase, detail), latest, open_now))
+    if fold.review.wanted:
+        left = fold.review.signal.events_left
+        own = ("learning_reference", f"{left} decisions left") if left else ("watching", "")
+        views.append(_signal("review", "prediction", own, fold.review.signal.latest, open_now))
     for name, signal in fold.errors.signals.items():
         own = ("watching", "") if signal.watching else ("learning_reference", f"{signal.events_left} labels left")
         views.append(_signal(name, fold.errors.kind(name), own, latest, open_now))
