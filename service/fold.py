@@ -16,6 +16,7 @@ import numpy as np
 from service.config import MonitorConfig, parse_duration_ms
 from service.context_signal import ContextSignal
 from service.controls import apply_control
+from service.disagreement import Disagreement
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
 from service.learner_input import feature_names, feature_rows, present
@@ -75,6 +76,7 @@ class MonitorFold:
         self.committee = Committee(config)
         self.scoreboard = Scoreboard(config)
         self.review = Review(config, _REVIEW_ORDER)
+        self.disagreement = Disagreement(config)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
         self.newest_version = ""
@@ -167,6 +169,8 @@ class MonitorFold:
             segments=self.scoreboard.segments.of(batch.segment[row], batch.categorical[row]),
         )  # fmt: skip
         number = self.join.add(pending)
+        if self.disagreement.wanted:
+            self.disagreement.see(pending.answers, self.committee.champion)
         decision = self._decide(batch, at, number, pending) if self.review.wanted else {}
         if pending.prediction is None and self.committee.champion is not None:
             self._serve(batch, at, number, pending, decision=decision)

@@ -20,7 +20,7 @@ __all__ = ["FoldState", "configuration_version"]
 _CHUNK = "pending/"
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
-_OPTIONAL = frozenset({"segments", "review"})
+_OPTIONAL = frozenset({"segments", "review", "disagreement"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -54,6 +54,7 @@ class FoldState:
             ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
+            "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
             "review": fingerprint(
                 (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
             ),
@@ -69,7 +70,9 @@ class FoldState:
             ),
         }
         # Parts that most monitors do without: they have no component there, and never had one.
-        optional: dict[str, Any] = {"segments": fold.scoreboard.segments, "review": fold.review}
+        optional: dict[str, Any] = {
+            "segments": fold.scoreboard.segments, "review": fold.review, "disagreement": fold.disagreement,
+        }  # fmt: skip
         self._wanted = {name: part for name, part in optional.items() if part.wanted}
 
     def changed(self) -> dict[str, bytes | None]:

@@ -178,6 +178,11 @@ def _declare_monitor(families: Families) -> None:
     for name, documentation in _FIGURES.values():
         gauge(name, documentation, *_MODEL)
         gauge(f"segment_{name}", f"In a segment: {documentation[0].lower()}{documentation[1:]}", *_SEGMENT)
+    gauge(
+        "learner_disagreement_ratio", "Share of newest predictions answered otherwise than the champion.",
+        "monitor", "learner",
+    )  # fmt: skip
+    gauge("learner_spread_ratio", "Share of a learner's own parts that disagree with its answer.", "monitor", "learner")
     counter("decisions", "Answers that went out by themselves, or to review.", "monitor", "decision")
     for part in ("version", "segment"):
         counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)
@@ -283,6 +288,13 @@ def _models(families: Families, name: str, monitor: _View) -> None:
         families.add("learner_replacements", figures.get("replacements"), name, learner)
 
 
+def _agreement(families: Families, name: str, monitor: _View) -> None:
+    agreement = monitor.get("agreement", {})
+    for metric, part in (("learner_disagreement_ratio", "by_learner"), ("learner_spread_ratio", "own")):
+        for learner, share in agreement.get(part, {}).items():
+            families.add(metric, share, name, learner)
+
+
 def _decisions(families: Families, name: str, monitor: _View) -> None:
     for decision in DECISIONS:
         families.add("decisions", (monitor.get("review") or {}).get(decision), name, decision)
@@ -313,7 +325,7 @@ def _figures(families: Families, figures: _View, *model: str, prefix: str = "") 
 
 
 _MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (
-    _state, _labels, _signals, _episodes, _models, _segments, _decisions,
+    _state, _labels, _signals, _episodes, _models, _segments, _decisions, _agreement,
 )  # fmt: skip
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from service.disagreement import reading
 from service.fold import MonitorFold
+from service.standing import loses_to
 from service.verdict import monitor_phase, verdict
 
-__all__ = ["MonitorHistory", "monitor_view", "producer_views", "segment_views", "signal_views"]
+__all__ = ["MonitorHistory", "agreement_view", "monitor_view", "producer_views", "segment_views", "signal_views"]
 
 _POINTS_MAX = 600
 
@@ -100,6 +102,7 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
         "learners": _learners(fold, summaries),
         "segments": segment_views(fold),
         "review": _review(fold),
+        "agreement": agreement_view(fold),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
@@ -164,8 +167,14 @@ def producer_views(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> d
     for name, figures in summaries.items():
         if name.startswith("producer:"):
             version = name.partition(":")[2]
-            views[version] = figures | views.get(version, {})
+            views[version] = figures | views.get(version, {}) | {"loses_to": loses_to(figures, summaries)}
     return views
+
+
+def agreement_view(fold: MonitorFold) -> dict[str, Any]:
+    """Whether the members agree, and whether features drift meanwhile."""
+    drifts = any(e.open and e.record["kind"] == "data" for e in fold.episodes.episodes.values())
+    return reading(fold.disagreement, fold.committee, features_drift=drifts)
 
 
 def _coverage(counts: list[int]) -> dict[str, int]:
@@ -199,6 +208,8 @@ def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[s
             "replacements": member.replacements,
             "failures": member.failures,
         }
+        if member.role != "baseline":
+            views[name]["loses_to"] = loses_to(figures, summaries)
     if "no_change" in summaries:
         views["no_change"] = summaries["no_change"] | {"role": "baseline", "generation": 0, "replacements": 0}
     return views

@@ -78,6 +78,8 @@ def monitor_view(name: str, **more: Any) -> dict[str, Any]:
         "incidents": [{"id": "i1", "severity": "page", "status": "open"},
                       {"id": "i0", "severity": "page", "status": "resolved"}],
         "producer": {"7": _figures(0.9, coverage={"matured": 4_100, "labelled": 3_829})},
+        "agreement": {"between": 0.1, "within": 0.25, "by_learner": {"logistic": 0.1}, "own": {"hoeffding": 0.25},
+                      "says": "instability"},
         "review": {"of": "champion", "margin": 0.2, "spread": None, "auto": 75, "review": 25,
                    "window": {"n": 100, "share": 0.25}},
         "segments": {

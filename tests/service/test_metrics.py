@@ -104,6 +104,8 @@ CHAMPION = {"monitor": "fraud", "role": "champion", "model": "hoeffding"}
         ("model_scored_predictions", CHAMPION | {"span": "window"}, 1_000),
         ("learner_generation", FRAUD | {"learner": "hoeffding"}, 2),
         ("learner_replacements_total", FRAUD | {"learner": "hoeffding"}, 3),
+        ("learner_disagreement_ratio", FRAUD | {"learner": "logistic"}, 0.1),
+        ("learner_spread_ratio", FRAUD | {"learner": "hoeffding"}, 0.25),
         ("decisions_total", FRAUD | {"decision": "auto"}, 75),
         ("decisions_total", FRAUD | {"decision": "review"}, 25),
         ("version_matured_total", FRAUD | {"version": "7"}, 4_100),
