@@ -27,9 +27,7 @@ class _Totals:
     __slots__ = ("hit", "hits", "loss", "losses", "n", "no_change_hits", "predicted", "truth")
 
     def __init__(self, size: int) -> None:
-        self.truth = [0] * size
-        self.predicted = [0] * size
-        self.hit = [0] * size
+        self.truth, self.predicted, self.hit = [0] * size, [0] * size, [0] * size
         self.n = self.hits = self.no_change_hits = self.losses = self.loss = 0
 
     def add(self, truth: int, predicted: int, flags: int, loss: int) -> None:
@@ -73,7 +71,7 @@ class ClassificationScore:
     Notes
     -----
     A prediction of None (nothing known yet) counts as wrong. `add` costs about 2 µs, whatever the window and the
-    number of classes; memory is 16 bytes per prediction in the window.
+    number of classes; memory is 16 bytes per prediction in the window and 24 per class, both only once they are seen.
 
     - `accuracy`: share of right predictions; `no_change_accuracy`: share that the newest arrived label had right.
     - `kappa`: (p - e) / (1 - e), e = chance agreement of the two marginal distributions (Cohen 1960); None if e = 1.
@@ -101,9 +99,8 @@ class ClassificationScore:
         self._window_n, self._max_classes = window_n, max_classes
         self._size = max_classes + _FIRST
         self._codes: dict[str, int] = {}
-        self._all = _Totals(self._size)
-        self._ring = array("q", bytes(8 * window_n))
-        self._losses = array("q", bytes(8 * window_n))
+        self._all = _Totals(_FIRST)
+        self._ring, self._losses = array("q"), array("q")  # grow up to `window_n`; the scores of a small group never do
 
     def add(self, truth: str, predicted: str | None, probability: float | None, no_change: str | None) -> int:
         """Score one prediction and give its ticket, which `revise` takes.
@@ -119,10 +116,14 @@ class ClassificationScore:
         """
         true_class, guess, flags, loss = self._scored(truth, predicted, probability, no_change)
         ticket = self._all.n
-        place = ticket % self._window_n
         self._all.add(true_class, guess, flags, loss)
-        self._ring[place] = (true_class * self._size + guess) << 3 | flags
-        self._losses[place] = loss
+        packed = (true_class * self._size + guess) << 3 | flags
+        if ticket < self._window_n:
+            self._ring.append(packed)
+            self._losses.append(loss)
+        else:
+            place = ticket % self._window_n
+            self._ring[place], self._losses[place] = packed, loss
         return ticket
 
     def revise(
@@ -163,8 +164,8 @@ class ClassificationScore:
 
     def _in_window(self) -> _Totals:
         """The window's totals, counted when they are asked for: far more is added than asked."""
-        totals = _Totals(self._size)
-        for place in range(min(self._all.n, self._window_n)):
+        totals = _Totals(_FIRST + len(self._codes))
+        for place in range(len(self._ring)):
             totals.add(*self._at(place))
         return totals
 
@@ -183,6 +184,8 @@ class ClassificationScore:
         if len(self._codes) >= self._max_classes:
             return _OTHER
         code = self._codes[label] = _FIRST + len(self._codes)
+        for counts in (self._all.truth, self._all.predicted, self._all.hit):
+            counts.append(0)
         return code
 
     def _at(self, place: int) -> tuple[int, int, int, int]:
@@ -208,7 +211,7 @@ class ClassificationScore:
         return _ratio(2 * totals.hit[code], totals.truth[code] + totals.predicted[code])
 
     def _macro_f1(self, totals: _Totals) -> float | None:
-        scores = [f1 for code in range(_OTHER, self._size) if (f1 := self._f1(totals, code)) is not None]
+        scores = [f1 for code in range(_OTHER, len(totals.truth)) if (f1 := self._f1(totals, code)) is not None]
         return math.fsum(scores) / len(scores) if scores else None
 
     def _minority_f1(self, totals: _Totals) -> float | None:
@@ -220,7 +223,7 @@ class ClassificationScore:
 
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint."""
-        totals, filled = self._all, min(self._all.n, self._window_n)
+        totals = self._all
         return {
             "window_n": self._window_n,
             "max_classes": self._max_classes,
@@ -228,8 +231,8 @@ class ClassificationScore:
             "counts": [totals.n, totals.hits, totals.no_change_hits, totals.losses],
             "loss": f"{totals.loss:x}",  # may need more than the 64 bits that a store's integers have
             "classes": [list(totals.truth), list(totals.predicted), list(totals.hit)],
-            "ring": self._ring[:filled].tobytes(),
-            "losses": self._losses[:filled].tobytes(),
+            "ring": self._ring.tobytes(),
+            "losses": self._losses.tobytes(),
         }
 
     @classmethod
@@ -255,9 +258,10 @@ class ClassificationScore:
         totals.loss = int(state["loss"], 16)
         totals.truth, totals.predicted, totals.hit = (list(counts) for counts in state["classes"])
         ring, losses = array("q", state["ring"]), array("q", state["losses"])
-        if len(ring) != len(losses) or len(ring) != min(totals.n, self._window_n) or len(totals.truth) != self._size:
+        sizes = {len(counts) for counts in (totals.truth, totals.predicted, totals.hit)}
+        if sizes != {_FIRST + len(self._codes)} or {len(ring), len(losses)} != {min(totals.n, self._window_n)}:
             raise ValueError("its parts differ in length")
-        self._ring[: len(ring)], self._losses[: len(ring)] = ring, losses
+        self._ring, self._losses = ring, losses
         self._in_window()  # a class out of range shows here, not at the next question
 
 

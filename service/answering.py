@@ -14,6 +14,7 @@ from service.api_models import NotReadyError
 from service.config import Config
 from service.learner_input import feature_names, feature_rows, present
 from service.members import Member
+from service.prudence import Prudence
 from stream.codec import Decoder
 from stream.events import RawMessage
 
@@ -27,7 +28,8 @@ _guard = threading.Lock()
 def answer(
     config: Config, champions: Mapping[str, tuple[str, bytes]], monitor: str, features: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """`{"prediction", "scores", "model"}` for one row of features; see `Service.predict`."""
+    """`{"prediction", "scores", "model"}` for one row of features, with the decision on a class where a rule is
+    configured; see `Service.predict`."""
     settings = config.monitors[monitor]
     if monitor not in champions:
         raise NotReadyError(f"monitor {monitor!r} has no committed champion: configure a learner, or wait")
@@ -45,4 +47,7 @@ def answer(
         if kept is None or kept[0] != snapshot:
             kept = _kept[monitor] = (snapshot, restore_learner(snapshot))
         predicted, scores = Member(name, "champion", kept[1]).answer(x)
-    return {"prediction": predicted, "scores": scores, "model": name, "model_version": f"champion:{name}"}
+    # Of a number the rule asks every learner, and here there is the champion alone.
+    decision = Prudence(settings).decide(predicted, scores) if settings.task == "classification" else None
+    said = {"prediction": predicted, "scores": scores, "model": name, "model_version": f"champion:{name}"}
+    return said | ({} if decision is None else decision.record())

@@ -93,6 +93,7 @@ def _waiting(name: str, task: str) -> Record:
         "incidents": [],
         "producer": {},
         "learners": {},
+        "segments": {},
         "rejected": {},
         "series": {},
     }

@@ -35,6 +35,7 @@ __all__ = [
     "MonitorConfig",
     "PipelineConfig",
     "ReferenceConfig",
+    "ReviewConfig",
     "SignalConfig",
     "TransportConfig",
     "WebhookConfig",
@@ -100,6 +101,17 @@ class LearnerConfig(_Base, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
+class ReviewConfig(_Base, frozen=True, kw_only=True):
+    """Which answers a person should look at first: classes whose two best probabilities differ by less than `margin`,
+    numbers on which the learners' answers lie further apart than `spread`. `of`: whose answers, the champion's (where
+    the event carries no prediction) or the producer's. `priority`: `margin`, `rare`, or `value:FEATURE`."""
+
+    of: Literal["champion", "producer"] = "champion"
+    margin: float | None = None
+    spread: float | None = None
+    priority: str = "margin"
+
+
 class AdaptationConfig(_Base, frozen=True, kw_only=True):
     """`warm_replacement`: from a warning on a fresh learner is trained beside the old one and replaces it on drift."""
 
@@ -113,7 +125,8 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     """What watches one model's stream. Errors that come in runs are no independent values: `error_block` averages
     them over that many labelled predictions before a detector sees them. A rare class drowns in all errors:
     `error_classes` names labels whose errors are signals of their own. `quality_block` averages missing and unseen
-    values, which come in runs too, over that many predictions."""
+    values, which come in runs too, over that many predictions. `segments` names the slices of an event, or categorical
+    features, whose every value has figures of its own."""
 
     task: Literal["classification", "regression"] = "classification"
     timezone: str | None = None
@@ -126,6 +139,7 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     champion: str | None = None
     probe: LearnerConfig | None = None
     adaptation: AdaptationConfig = AdaptationConfig()
+    review: ReviewConfig | None = None
     metrics_window: int = 1_000
     error_block: int = 1
     error_classes: tuple[str, ...] = ()
@@ -135,6 +149,9 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     max_categories: int = 1_000
     max_classes: int = 64
     max_versions: int = 16
+    segments: tuple[str, ...] = ()
+    max_segments: int = 50
+    segment_window: int = 200
     seed: int = 1
 
     def schema(self, name: str) -> MonitorSchema:
@@ -158,6 +175,7 @@ class KafkaConfig(_Base, frozen=True, kw_only=True):
     group: str = "anchorwatch"
     drift_topic: str = "anchorwatch.drifts"
     predictions_topic: str = "anchorwatch.predictions"
+    review_topic: str = "anchorwatch.review"
     dead_letter_topic: str = "anchorwatch.dead_letters"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: str | None = None

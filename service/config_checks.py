@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from service.config_errors import ConfigurationError, at_least, share
 from service.durations import parse_duration_ms
 from service.pairing import check_pairings
+from service.review_checks import check_review
 from stream.refusal import RefusalError
 from stream.validate import Rules
 
@@ -68,8 +69,10 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
         _positive(f"{key}.labels.{part}", getattr(monitor.labels, part))
     for part in ("metrics_window", "error_block", "quality_block", "cooldown"):
         _positive(f"{key}.{part}", getattr(monitor, part))
-    for part in ("max_categories", "max_classes", "max_versions"):
+    for part in ("max_categories", "max_classes", "max_versions", "max_segments", "segment_window"):
         _positive(f"{key}.{part}", getattr(monitor, part))
+    _check_segments(f"{key}.segments", monitor.segments)
+    check_review(f"{key}.review", monitor)
     if isinstance(monitor.labels.on_timeout, dict) and set(monitor.labels.on_timeout) != {"value"}:
         raise ConfigurationError(
             f'{key}.labels.on_timeout = {monitor.labels.on_timeout!r}: write "unlabelled" or {{value = "…"}}'
@@ -86,6 +89,14 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
         at_least(f"{key}.adaptation.{part}", getattr(monitor.adaptation, part), 0)
     for name in _RESERVED & set(monitor.learners):
         raise ConfigurationError(f"{key}.learners.{name}: this name is taken; call the learner something else")
+
+
+def _check_segments(key: str, segments: tuple[str, ...]) -> None:
+    for at, segment in enumerate(segments):
+        if not all(segment.split("+")) or "=" in segment:
+            raise ConfigurationError(f"{key} = {segment!r}: write slices of the events, as 'a' or 'a+b'")
+        if segment in segments[:at]:
+            raise ConfigurationError(f"{key} = {segment!r} stands there twice: write it once")
 
 
 def _check_features(key: str, features: dict[str, FeatureConfig]) -> None:

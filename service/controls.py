@@ -40,6 +40,7 @@ def _accept_reference(fold: MonitorFold, parameters: dict[str, Any], moment: Mom
     fold.signals.restart()
     fold.errors.restart()
     fold.context.restart()
+    fold.review.restart()
     fold.committee.renew_probe()
     fold.reference_from = fold.join.next_number
 

@@ -18,11 +18,14 @@ from service.config import MonitorConfig, parse_duration_ms
 from service.context_signal import ContextSignal
 from service.controls import apply_control
 from service.deferred import Moment as Steer
+from service.disagreement import Disagreement
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
 from service.learner_input import feature_names, feature_rows, present
 from service.members import Committee
+from service.review import Review
 from service.scoreboard import Scoreboard
+from service.serving import Asked, answered, confidence
 from service.signals import FeatureSignals, PredictionColumns
 from service.watermark import Watermark
 from stream.columns import CONTROL, PREDICTION, MonitorBatch
@@ -36,13 +39,15 @@ Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
 
 _LEARNED = (LabelResult.JOINED, LabelResult.LATE)
 _FIRST_ERROR_ORDER = 1 << 20
+_REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
+_KINDS = ("prediction", "review", "reject", "audit", "drift")
 
 
 @dataclass(frozen=True, slots=True)
 class FoldOutput:
-    """Something that leaves after the commit. `kind`: drift, prediction, reject or audit; `offset` names the event."""
+    """What leaves after the commit. `kind`: drift, prediction, review, reject or audit; `offset` names the event."""
 
     offset: int
     kind: str
@@ -74,6 +79,8 @@ class MonitorFold:
         self.context = ContextSignal(config, order=_CONTEXT_ORDER)
         self.committee = Committee(config)
         self.scoreboard = Scoreboard(config)
+        self.review = Review(config, _REVIEW_ORDER)
+        self.disagreement = Disagreement(config)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
         self.newest_version = ""
@@ -88,12 +95,14 @@ class MonitorFold:
         self._outputs: list[FoldOutput] = []
         self._heard: list[Heard] = []
         self._answered = 0  # predictions before this one have their answers
-        self._served: list[tuple[dict[str, Any], PendingPrediction, str, int]] = []
+        self._asked: list[Asked] = []  # of this run, and how many of them have been answered
+        self._said = 0
+        self._batch: MonitorBatch
         self._watched: dict[int, Steer] = {}  # by event of the batch: when errors that steer the learners came
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
         """Take a batch; returns its outputs in the order of events."""
-        self._outputs = []
+        self._outputs, self._batch = [], batch
         controls = np.flatnonzero(batch.kind == CONTROL).tolist()
         start = 0
         for at in controls:
@@ -101,7 +110,8 @@ class MonitorFold:
             self._control(batch, at)
             start = at + 1
         self._run(batch, start, len(batch.kind))
-        self._outputs.sort(key=lambda output: output.offset)
+        # Answers come in blocks: within one event the kinds of output have a fixed order, wherever blocks were cut.
+        self._outputs.sort(key=lambda output: (output.offset, _KINDS.index(output.kind)))
         return self._outputs
 
     def _control(self, batch: MonitorBatch, at: int) -> None:
@@ -120,9 +130,8 @@ class MonitorFold:
         """Events `start` to `until` of the batch, none of them a control."""
         if start >= until:
             return
-        accepted: list[tuple[int, int]] = []
+        self._asked, self._said = [], 0
         counts: dict[int, tuple[int, int]] = {}
-        spoke: list[tuple[PendingPrediction, str | None]] = []
         kept = self.committee.learns or self.context.wanted
         features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
@@ -136,10 +145,8 @@ class MonitorFold:
                 number = self._predict(batch, at, row, None if features is None else features[row])
                 if number < 0:
                     continue
-                accepted.append((at, row))
                 if number + 1 == self.reference_from + self.config.reference.n:
                     self.watching_since_ms = times[at]
-                spoke.append((join.row(number), self.committee.champion))
                 joined = join.take_early(number) if join.early else None
             else:
                 joined = self._label(batch, at, row, times[at])
@@ -150,7 +157,7 @@ class MonitorFold:
                 self._learn(*answered)
             counts[at] = (join.next_number, join.counts.labels)
         self._work()
-        self._speak(batch, counts, self._columns(batch, accepted, [self._confidence(*said) for said in spoke]))
+        self._speak(batch, counts, self._columns(batch, self._asked))
 
     def _predict(self, batch: MonitorBatch, at: int, row: int, features: list[Any] | None) -> int:
         """Answer and keep one prediction; returns its number, or -1 when its id is known already."""
@@ -168,18 +175,14 @@ class MonitorFold:
             id=prediction_id, time_ms=int(batch.time_ms[at]), version=version, prediction=batch.prediction[row],
             scores=batch.scores[row], no_change=self.newest_label, backfill=bool(batch.backfill[row]),
             features=[] if features is None else features, answers=self.committee.ask(x),
+            segments=self.scoreboard.segments.of(batch.segment[row], batch.categorical[row]),
         )  # fmt: skip
+        champion = self.committee.champion
+        if pending.prediction is None:
+            pending.served = champion
         number = self.join.add(pending)
-        if pending.prediction is None and self.committee.champion is not None:
-            self._serve(batch, at, number, pending)
+        self._asked.append(Asked(at, row, number, pending, champion, self.committee.order))
         return number
-
-    def _serve(self, batch: MonitorBatch, at: int, number: int, pending: PendingPrediction) -> None:
-        champion = str(self.committee.champion)
-        body = {"id": pending.id, "monitor": self.name, "event": number, "prediction": None, "scores": None,
-                "model": champion, "generation": 0}  # fmt: skip
-        self._outputs.append(FoldOutput(int(batch.offset[at]), "prediction", body))
-        self._served.append((body, pending, champion, self.committee.order))
 
     def _work(self) -> None:
         """Let the learners do what was put off, and put their answers where they were asked for.
@@ -199,10 +202,10 @@ class MonitorFold:
             entry = {"action": "replaced", "learner": name, "event": moment.event, "generation": generation}
             self._outputs.append(FoldOutput(moment.offset, "audit", {"monitor": self.name, **entry}))
         self._answered = self.join.next_number
-        for body, pending, champion, order in self._served:
-            body["prediction"], body["scores"] = pending.answers[champion]
-            body["generation"] = self.committee.members[champion].generation(order)
-        self._served.clear()
+        for asked in self._asked[self._said :]:
+            for kind, body in answered(self, asked, self._batch):
+                self._outputs.append(FoldOutput(int(self._batch.offset[asked.at]), kind, body))
+        self._said = len(self._asked)
 
     def _steer(self, heard: list[Heard], only: str | None) -> None:
         """Tell the policies of alarms: once of each kind at one value, a warning before a drift."""
@@ -210,24 +213,6 @@ class MonitorFold:
         for (_, status), event in sorted(told.items()):
             if status in (WARNING, DRIFT):
                 self.committee.alarm(self._watched[event], is_drift=status == DRIFT, only=only)
-
-    def _confidence(self, pending: PendingPrediction, champion: str | None) -> tuple[float, float]:
-        """Score and margin of what was predicted: the producer's, else the answer of the champion of that time.
-
-        Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
-        """
-        predicted, scores = pending.prediction, pending.scores
-        if predicted is None and champion in pending.answers:
-            predicted, scores = pending.answers[champion]
-        if not self.classification:
-            return (_NAN if predicted is None else float(predicted)), _NAN
-        if not scores:
-            return _NAN, _NAN
-        if len(scores) == 2:
-            (name, first), (other, second) = scores.items()
-            return (first if name < other else second), abs(first - second)
-        ordered = sorted(scores.values(), reverse=True)
-        return ordered[0], ordered[0] - ordered[1] if len(ordered) > 1 else ordered[0]
 
     def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> tuple[LabelResult, int] | None:
         label = batch.label[row]
@@ -271,8 +256,8 @@ class MonitorFold:
         if row.prediction is not None:
             version = self.scoreboard.version(row.version)
             self._performance("producer", f"@{version}" if version else "", row.prediction, (number, row, mark))
-        elif self.committee.champion in row.answers:
-            self._performance("champion", "", row.answers[self.committee.champion][0], (number, row, mark))
+        elif row.served is not None:
+            self._performance("champion", "", row.answers[row.served][0], (number, row, mark))
         # The answers of a probe that was renewed since would look like a change of concept.
         if "probe" in row.answers and number >= self.reference_from:
             self._steering("error:probe", self._error(row.answers["probe"][0], row.label), number, mark)
@@ -315,24 +300,25 @@ class MonitorFold:
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         self.committee.learn(x, row.label, in_reference=in_reference, event=self.join.next_number, offset=self._offset)
 
-    def _columns(
-        self, batch: MonitorBatch, accepted: list[tuple[int, int]], confidence: list[tuple[float, float]]
-    ) -> list[Heard]:
-        if not accepted:
+    def _columns(self, batch: MonitorBatch, asked: list[Asked]) -> list[Heard]:
+        if not asked:
             return []
-        rows = [row for _, row in accepted]
-        first = self.join.next_number - len(rows)
+        rows, first = [a.row for a in asked], asked[0].number
+        confident = np.array([confidence(a, classification=self.classification) for a in asked])
         columns = PredictionColumns(
             numbers=np.arange(first, first + len(rows), dtype=np.int64),
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
             predicted=[batch.prediction[row] for row in rows],
-            score=np.array([score for score, _ in confidence]),
-            margin=np.array([margin for _, margin in confidence]),
+            score=confident[:, 0],
+            margin=confident[:, 1],
         )
         heard = []
         for said in self.signals.update(columns):
-            at, row = accepted[said.row]
+            at, row = asked[said.row][:2]
+            heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
+        for number, said in self.review.flush():
+            at, row = asked[number - first][:2]
             heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
         return heard
 

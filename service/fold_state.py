@@ -19,6 +19,8 @@ __all__ = ["FoldState", "configuration_version"]
 
 _CHUNK = "pending/"
 _LEARNER = "learner/"
+_SCORE_FORM = 2  # of the stored scores: those in another form start anew
+_OPTIONAL = frozenset({"segments", "review", "disagreement"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -51,8 +53,27 @@ class FoldState:
                 else None
             ),
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
-            "scores": fingerprint((config.metrics_window, config.max_classes, config.task)),
+            "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
+            "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
+            "review": fingerprint(
+                (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
+            ),
+            "segments": fingerprint(
+                (
+                    config.segments,
+                    config.max_segments,
+                    config.segment_window,
+                    config.max_classes,
+                    config.task,
+                    list(config.features),
+                )
+            ),
         }
+        # Parts that most monitors do without: they have no component there, and never had one.
+        optional: dict[str, Any] = {
+            "segments": fold.scoreboard.segments, "review": fold.review, "disagreement": fold.disagreement,
+        }  # fmt: skip
+        self._wanted = {name: part for name, part in optional.items() if part.wanted}
 
     def changed(self) -> dict[str, bytes | None]:
         """Components that differ from the last call's; None: the component is gone."""
@@ -61,6 +82,8 @@ class FoldState:
             self._note(written, f"{_CHUNK}{chunk:012d}", data)
         for name, tree in self._trees().items():
             self._note(written, name, encode(tree, self._fingerprints.get(name, b"\0" * 8)))
+        for name in _OPTIONAL - self._wanted.keys():
+            self._note(written, name, None)
         learners = self.fold.committee.learner_states()
         for name, data in learners.items():
             self._note(written, _LEARNER + name, data)
@@ -100,6 +123,7 @@ class FoldState:
             "errors": fold.errors.state(),
             "scores": fold.scoreboard.state(),
             "signals": fold.signals.state(),
+            **{name: part.state() for name, part in self._wanted.items()},
         }
 
     def load(self, components: Mapping[str, bytes]) -> list[str]:
@@ -117,15 +141,25 @@ class FoldState:
         fold.episodes.load(decode(components["episodes"]))
         anew = [
             name
-            for name in ("signals", "errors", "context", "scores", "committee")
+            for name in ("signals", "errors", "context", "scores", "committee", *self._wanted)
             if not self._load_part(name, components)
         ]
         if "scores" in anew:
             self._void_tickets()
+        if "segments" in anew or not fold.scoreboard.segments.wanted:
+            self._void_segments()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
+        self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
+
+    def _order_answers(self) -> None:
+        """Put what waits back into the committee's order: stored maps are in the order of text."""
+        join, members = self.fold.join, self.fold.committee.members
+        for number in range(join.next_number - len(join), join.next_number):
+            answers = join.row(number).answers
+            answers.update({name: answers.pop(name) for name in members if name in answers})
 
     def _void_tickets(self) -> None:
         """What was scored on a scoreboard that is gone cannot be re-scored."""
@@ -133,6 +167,14 @@ class FoldState:
         for number in range(join.next_number - len(join), join.next_number):
             join.row(number).tickets = {}
             join.touch(number)
+
+    def _void_segments(self) -> None:
+        """Predictions that wait belong to no segment of a configuration that is gone."""
+        join = self.fold.join
+        for number in range(join.next_number - len(join), join.next_number):
+            if join.row(number).segments is not None:
+                join.row(number).segments = None
+                join.touch(number)
 
     def _load_part(self, name: str, components: Mapping[str, bytes]) -> bool:
         fold = self.fold
@@ -145,6 +187,8 @@ class FoldState:
             fold.committee.load(tree, learners, tree["policies"])
         elif name == "scores":
             fold.scoreboard.load(tree)
+        elif name in self._wanted:
+            self._wanted[name].load(tree)
         else:
             getattr(fold, name).load(tree)
         return True

@@ -24,6 +24,7 @@ SERIES_MAX = 1_000
 PHASES = ("waiting", "learning_reference", "watching", "blind")
 ANSWERS = ("yes", "no", "cannot_tell")
 KINDS = ("data", "concept", "performance", "prediction", "quality")
+DECISIONS = ("auto", "review")
 SEVERITIES = ("page", "ticket", "note")
 
 _View = Mapping[str, Any]
@@ -57,6 +58,7 @@ _FIGURES = {
     "n": ("model_scored_predictions", "Predictions that the figures of this span rest on."),
 }
 _MODEL = ("monitor", "role", "model", "span")
+_SEGMENT = ("monitor", "segment", "role", "model", "span")
 
 
 class AnchorwatchCollector(Collector):
@@ -175,6 +177,16 @@ def _declare_monitor(families: Families) -> None:
     counter("monitor_rejects", "Events refused whose monitor could be told, by reason.", "monitor", "reason")
     for name, documentation in _FIGURES.values():
         gauge(name, documentation, *_MODEL)
+        gauge(f"segment_{name}", f"In a segment: {documentation[0].lower()}{documentation[1:]}", *_SEGMENT)
+    gauge(
+        "learner_disagreement_ratio", "Share of newest predictions answered otherwise than the champion.",
+        "monitor", "learner",
+    )  # fmt: skip
+    gauge("learner_spread_ratio", "Share of a learner's own parts that disagree with its answer.", "monitor", "learner")
+    counter("decisions", "Answers that went out by themselves, or to review.", "monitor", "decision")
+    for part in ("version", "segment"):
+        counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)
+        counter(f"{part}_labelled", "Those of them that had a label.", "monitor", part)
     gauge(
         "learner_generation", "How often a fresh learner has taken this one's place, as of now.", "monitor", "learner"
     )
@@ -269,19 +281,52 @@ def _episodes(families: Families, name: str, monitor: _View) -> None:
 def _models(families: Families, name: str, monitor: _View) -> None:
     for version, figures in monitor.get("producer", {}).items():
         _figures(families, figures, name, "producer", version)
+        _covered(families, "version", figures, name, version)
     for learner, figures in monitor.get("learners", {}).items():
         _figures(families, figures, name, figures.get("role", "challenger"), learner)
         families.add("learner_generation", figures.get("generation"), name, learner)
         families.add("learner_replacements", figures.get("replacements"), name, learner)
 
 
-def _figures(families: Families, figures: _View, *model: str) -> None:
+def _agreement(families: Families, name: str, monitor: _View) -> None:
+    agreement = monitor.get("agreement", {})
+    for metric, part in (("learner_disagreement_ratio", "by_learner"), ("learner_spread_ratio", "own")):
+        for learner, share in agreement.get(part, {}).items():
+            families.add(metric, share, name, learner)
+
+
+def _decisions(families: Families, name: str, monitor: _View) -> None:
+    for decision in DECISIONS:
+        families.add("decisions", (monitor.get("review") or {}).get(decision), name, decision)
+
+
+def _segments(families: Families, name: str, monitor: _View) -> None:
+    for segment, figures in monitor.get("segments", {}).items():
+        _covered(families, "segment", figures, name, segment)
+        for version, own in figures["producer"].items():
+            _figures(families, own, name, segment, "producer", version, prefix="segment_")
+        champion = figures["champion"]
+        if champion is not None:
+            _figures(families, champion, name, segment, "champion", champion["name"], prefix="segment_")
+        for learner, own in figures["challengers"].items():
+            _figures(families, own, name, segment, "challenger", learner, prefix="segment_")
+
+
+def _covered(families: Families, part: str, figures: _View, *labels: str) -> None:
+    coverage = figures.get("coverage", {})
+    families.add(f"{part}_matured", coverage.get("matured"), *labels)
+    families.add(f"{part}_labelled", coverage.get("labelled"), *labels)
+
+
+def _figures(families: Families, figures: _View, *model: str, prefix: str = "") -> None:
     for span, of_span in (("all", figures), ("window", figures.get("window") or {})):
         for key, (metric, _) in _FIGURES.items():
-            families.add(metric, of_span.get(key), *model, span)
+            families.add(prefix + metric, of_span.get(key), *model, span)
 
 
-_MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (_state, _labels, _signals, _episodes, _models)
+_MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (
+    _state, _labels, _signals, _episodes, _models, _segments, _decisions, _agreement,
+)  # fmt: skip
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -1,6 +1,6 @@
 """From what a commit lets out to outbox rows, and from rows to messages.
 
-Drift records and alerts are rows of their own; predictions and dead letters are packed, one row a commit and
+Drift records and alerts are rows of their own; predictions, reviews and dead letters are packed, one row a commit and
 destination. The id of a row names its content, so that a repeat after a crash carries the same id.
 """
 
@@ -25,18 +25,20 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def outbox_rows(commit: Commit, config: Config, now_ms: int) -> list[OutboxRow]:
-    """Rows in the order of events: drifts and alerts, then one pack of predictions and one of dead letters."""
+    """Rows in the order of events: drifts and alerts, then a pack each of predictions, reviews and dead letters."""
     kafka = config.transport.kafka
     rows: list[OutboxRow] = []
-    predictions: list[bytes] = []
+    packs: dict[str, list[bytes]] = {"prediction": [], "review": []}
     for output in commit.outputs:
-        if output.kind == "prediction":
-            predictions.append(_encode(output.body))
+        if output.kind in packs:
+            packs[output.kind].append(_encode(output.body))
         elif output.kind == "drift":
             rows.append(_row("drift", f"topic:{kafka.drift_topic}", _encode(output.body), now_ms, output.body["id"]))
             rows += _alerts(output.body, config.webhooks, now_ms)
-    if predictions:
-        rows.append(_row("predictions", f"topic:{kafka.predictions_topic}", b"\n".join(predictions), now_ms))
+    topics = {"prediction": ("predictions", kafka.predictions_topic), "review": ("reviews", kafka.review_topic)}
+    for kind, (name, topic) in topics.items():
+        if packs[kind]:
+            rows.append(_row(name, f"topic:{topic}", b"\n".join(packs[kind]), now_ms))
     letters = [dead_letter_body(reject) for reject in commit.rejects]
     if letters:
         rows.append(_row("dead_letters", f"topic:{kafka.dead_letter_topic}", b"\n".join(letters), now_ms))

@@ -82,6 +82,8 @@ def domain(monitor: MonitorConfig, signal: str) -> Domain:
         return "rows" if signal == "joint" else "labelled"
     if signal.startswith(_QUALITY):
         return "bits" if monitor.quality_block == 1 else "unit"
+    if signal == "review":
+        return "bits"
     feature = _feature(monitor, signal)
     if signal == "prediction" or (feature is not None and feature.type != "numeric"):
         return "codes"
@@ -136,7 +138,7 @@ def _direction(monitor: MonitorConfig, detector: str, section: SignalConfig | No
 
 def _by_default(monitor: MonitorConfig, signal: str) -> list[str]:
     enabled = [name for name in DETECTORS if getattr(monitor.detectors, name).enabled]
-    if signal.startswith(_QUALITY):
+    if signal.startswith(_QUALITY) or signal == "review":
         return [name for name in enabled if name == "rate"]
     if trailing(monitor, signal):
         return [name for name in enabled if name in RANKS]
@@ -175,7 +177,7 @@ def check_pairings(key: str, monitor: MonitorConfig) -> None:
 
 _SIGNALS = (
     "feature:", "prediction", "score", "margin", "missing", "unseen", "error", "residual", "own:", "delay", "joint",
-    "context",
+    "context", "review",
 )  # fmt: skip
 
 

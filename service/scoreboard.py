@@ -1,4 +1,5 @@
-"""Who was right: prequential scores of the producer per version, of every member, and of the last label.
+"""Who was right: prequential scores of the producer per version, of every member, and of the last label; and the same
+per segment.
 
 A prediction is scored when it matures, against the answers as made; a correction or a late label re-scores it.
 """
@@ -9,6 +10,7 @@ from typing import Any
 
 from learners.prequential import ClassificationScore, RegressionScore
 from service.config import MonitorConfig
+from service.segments import Segments
 from stream.join import PendingPrediction
 
 __all__ = ["Scoreboard"]
@@ -25,6 +27,8 @@ class Scoreboard:
         self.scores: dict[str, Any] = {}
         self.versions: list[str] = []
         self.coverage: dict[str, list[int]] = {}
+        self.version_coverage: dict[str, list[int]] = {}
+        self.segments = Segments(config)
 
     def version(self, version: str) -> str:
         """The name under which a producer's version is kept; beyond `max_versions` they share one."""
@@ -52,7 +56,7 @@ class Scoreboard:
         return answers
 
     def cover(self, row: PendingPrediction) -> None:
-        """Count a prediction that matured, by the class that was predicted."""
+        """Count a prediction that matured, by the class that was predicted, by version and by segment."""
         if not self.classification:
             predicted = "all"
         else:
@@ -63,11 +67,17 @@ class Scoreboard:
         counts = self.coverage.setdefault(predicted, [0, 0])
         counts[0] += 1
         counts[1] += row.label is not None
+        if row.prediction is not None:
+            counts = self.version_coverage.setdefault(self.version(row.version), [0, 0])
+            counts[0] += 1
+            counts[1] += row.label is not None
+        self.segments.cover(row)
 
     def add(self, row: PendingPrediction) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""
-        label = row.label
-        for name, predicted, scores in self._answers(row):
+        label, answers = row.label, self._answers(row)
+        self.segments.add(row, answers)
+        for name, predicted, scores in answers:
             if self.classification:
                 probability = None if scores is None else scores.get(label, 0.0)
                 row.tickets[name] = self._score(name).add(label, predicted, probability, row.no_change)
@@ -76,7 +86,9 @@ class Scoreboard:
 
     def revise(self, row: PendingPrediction, old: str | float) -> None:
         """Score a prediction again after a correction of its label `old`."""
-        for name, predicted, scores in self._answers(row):
+        answers = self._answers(row)
+        self.segments.revise(row, old, answers)
+        for name, predicted, scores in answers:
             ticket = row.tickets.get(name)
             if ticket is None:
                 continue
@@ -95,12 +107,13 @@ class Scoreboard:
         return {name: score.summary() | {"window": score.window_summary()} for name, score in self.scores.items()}
 
     def state(self) -> dict[str, Any]:
-        """Plain tree for a checkpoint."""
+        """Plain tree for a checkpoint; segments are a part of their own."""
         return {
             "names": list(self.scores),
             "scores": {name: score.state() for name, score in self.scores.items()},
             "versions": self.versions,
             "coverage": self.coverage,
+            "version_coverage": self.version_coverage,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -109,3 +122,4 @@ class Scoreboard:
         self.scores = {name: kind.from_state(state["scores"][name]) for name in state["names"]}
         self.versions = list(state["versions"])
         self.coverage = {name: list(counts) for name, counts in state["coverage"].items()}
+        self.version_coverage = {name: list(counts) for name, counts in state["version_coverage"].items()}

@@ -96,7 +96,9 @@ def open_transport(
         named = {"sasl_plain_username": "sasl_username", "sasl_plain_password": "sasl_password"}
         wanted = {name: getattr(kafka, named.get(name, name), None) for name in SECURITY_KEYS}
         given = {name: value for name, value in wanted.items() if value is not None}
-        outputs = (kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.dead_letter_topic)
+        outputs = (
+            kafka.topic, kafka.drift_topic, kafka.predictions_topic, kafka.review_topic, kafka.dead_letter_topic,
+        )  # fmt: skip
         transport = KafkaTransport(
             kafka.bootstrap_servers,
             kafka.topic,

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from service.fold import MonitorFold
+from service.view import agreement_view, producer_views, segment_views
 
 __all__ = ["monitor_summary", "summary"]
+
+_OF_THE_NEWEST = ("window", "loses_to")  # the summary is of everything
 
 
 def monitor_summary(fold: MonitorFold, drifts: list[dict[str, Any]], state_sha256: str) -> dict[str, Any]:
     """Counts, drift records, the producer's and the learners' figures of one monitor, over everything."""
     counts = fold.join.counts
     figures = fold.scoreboard.summaries()
-    for figure in figures.values():
-        figure.pop("window")
-    producer = {n.partition(":")[2]: s for n, s in figures.items() if n.startswith("producer:")}
-    learners = {_shown(fold, n): s | _name(fold, n) for n, s in figures.items() if not n.startswith("producer:")}
+    producer = {version: _over_all(s) for version, s in producer_views(fold, figures).items()}
+    learners = {
+        _shown(fold, n): _over_all(s) | _name(fold, n) for n, s in figures.items() if not n.startswith("producer:")
+    }
     return {
         "predictions": counts.predictions,
         "labels": counts.labels,
@@ -33,9 +36,15 @@ def monitor_summary(fold: MonitorFold, drifts: list[dict[str, Any]], state_sha25
         "drifts": drifts,
         "producer": next(iter(producer.values())) if len(producer) == 1 else producer,
         "learners": learners,
+        "agreement": agreement_view(fold),
+        "segments": segment_views(fold, window=False),
         "replacements": {n: m.replacements for n, m in fold.committee.members.items() if m.policy is not None},
         "state_sha256": state_sha256,
     }
+
+
+def _over_all(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name not in _OF_THE_NEWEST}
 
 
 def _shown(fold: MonitorFold, name: str) -> str:

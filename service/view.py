@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from service.disagreement import reading
 from service.fold import MonitorFold
+from service.standing import loses_to
 from service.verdict import monitor_phase, verdict
 
-__all__ = ["MonitorHistory", "monitor_view", "signal_views"]
+__all__ = ["MonitorHistory", "agreement_view", "monitor_view", "producer_views", "segment_views", "signal_views"]
 
 _POINTS_MAX = 600
 
@@ -32,7 +34,7 @@ class MonitorHistory:
             figure = summary["window"].get("accuracy" if fold.classification else "mae")
             label = name if not name.startswith("producer:") else _producer(name)
             self._add(f"{'accuracy' if fold.classification else 'mae'}:{label}", event, figure)
-        for name, detectors in (fold.signals.latest() | fold.errors.latest()).items():
+        for name, detectors in (fold.signals.latest() | fold.errors.latest() | fold.review.signal.latest).items():
             for detector, (statistic, threshold) in detectors.items():
                 if math.isfinite(statistic) and math.isfinite(threshold) and threshold > 0:
                     self._add(f"statistic:{name}/{detector}", event, statistic / threshold)
@@ -91,12 +93,16 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
             },
             "classes": {"value": len(fold.scoreboard.coverage.keys() - {"other"}), "cap": fold.config.max_classes},
             "versions": {"value": len(fold.scoreboard.versions), "cap": fold.config.max_versions},
+            **_segments_bound(fold),
         },
         "signals": signal_views(fold),
         "open": [e.record for e in fold.episodes.episodes.values() if e.open],
         "incidents": [_incident(i) for i in fold.episodes.incidents.values()],
-        "producer": {n.partition(":")[2] or "": s for n, s in summaries.items() if n.startswith("producer:")},
+        "producer": producer_views(fold, summaries),
         "learners": _learners(fold, summaries),
+        "segments": segment_views(fold),
+        "review": _review(fold),
+        "agreement": agreement_view(fold),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
@@ -136,6 +142,62 @@ def _incident(incident: Any) -> dict[str, Any]:
     }
 
 
+def _review(fold: MonitorFold) -> dict[str, Any] | None:
+    rule, review = fold.config.review, fold.review
+    if rule is None:
+        return None
+    return {
+        "of": rule.of,
+        "margin": rule.margin,
+        "spread": rule.spread,
+        **review.counts,
+        "window": {"n": review.recent.n, "share": review.recent.share},
+    }
+
+
+def _segments_bound(fold: MonitorFold) -> dict[str, dict[str, int]]:
+    segments = fold.scoreboard.segments
+    return {"segments": {"value": len(segments), "cap": fold.config.max_segments}} if segments.wanted else {}
+
+
+def producer_views(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Figures and label coverage of the producer's versions, in the order in which they were first judged."""
+    covered = fold.scoreboard.version_coverage
+    views = {version: {"coverage": _coverage(counts)} for version, counts in covered.items()}
+    for name, figures in summaries.items():
+        if name.startswith("producer:"):
+            version = name.partition(":")[2]
+            views[version] = figures | views.get(version, {}) | {"loses_to": loses_to(figures, summaries)}
+    return views
+
+
+def agreement_view(fold: MonitorFold) -> dict[str, Any]:
+    """Whether the members agree, and whether features drift meanwhile."""
+    drifts = any(e.open and e.record["kind"] == "data" for e in fold.episodes.episodes.values())
+    return reading(fold.disagreement, fold.committee, features_drift=drifts)
+
+
+def _coverage(counts: list[int]) -> dict[str, int]:
+    return {"matured": counts[0], "labelled": counts[1]}
+
+
+def segment_views(fold: MonitorFold, *, window: bool = True) -> dict[str, Any]:
+    """Per segment the figures of the producer's versions, of the champion and of its challengers, and the coverage;
+    with or without those of the sliding window."""
+    segments = fold.scoreboard.segments
+    champion, summaries = fold.committee.champion, segments.summaries(window=window)
+    views: dict[str, Any] = {}
+    for name in sorted(segments.coverage):
+        figures = summaries.get(name, {})
+        views[name] = {
+            "producer": {n.partition(":")[2]: s for n, s in figures.items() if n.startswith("producer:")},
+            "champion": figures[champion] | {"name": champion} if champion in figures else None,
+            "challengers": {n: s for n, s in figures.items() if n != champion and not n.startswith("producer:")},
+            "coverage": _coverage(segments.coverage[name]),
+        }
+    return views
+
+
 def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
     views: dict[str, Any] = {}
     for name, member in fold.committee.members.items():
@@ -146,6 +208,8 @@ def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[s
             "replacements": member.replacements,
             "failures": member.failures,
         }
+        if member.role != "baseline":
+            views[name]["loses_to"] = loses_to(figures, summaries)
     if "no_change" in summaries:
         views["no_change"] = summaries["no_change"] | {"role": "baseline", "generation": 0, "replacements": 0}
     return views
@@ -165,6 +229,10 @@ def signal_views(fold: MonitorFold) -> list[dict[str, Any]]:
     quiet = [(name, "quality") for name in signals.quality_names]
     for name, kind in [*quiet, *([("joint", "data")] if signals.joint.wanted else [])]:
         views.append(_signal(name, kind, (phase, detail), latest, open_now))
+    if fold.review.wanted:
+        left = fold.review.signal.events_left
+        own = ("learning_reference", f"{left} decisions left") if left else ("watching", "")
+        views.append(_signal("review", "prediction", own, fold.review.signal.latest, open_now))
     for name, signal in fold.errors.signals.items():
         own = ("watching", "") if signal.watching else ("learning_reference", f"{signal.events_left} labels left")
         views.append(_signal(name, fold.errors.kind(name), own, latest, open_now))

@@ -44,7 +44,8 @@ class PendingPrediction(msgspec.Struct, array_like=True):
     """A prediction as it was made, until its correction window has passed.
 
     `answers` holds, per member of the committee in its order, `[predicted, scores]` as given then; `tickets` the
-    ordinals under which the metrics scored it.
+    ordinals under which the metrics scored it, `segments` the same in each of its segments. `served` names the member
+    whose answer was served, where the event came without one.
     """
 
     id: str
@@ -61,6 +62,8 @@ class PendingPrediction(msgspec.Struct, array_like=True):
     matured: bool = False
     assumed: bool = False
     tickets: dict[str, int] = {}
+    segments: dict[str, dict[str, int]] | None = None
+    served: str | None = None
 
 
 class JoinCounts(msgspec.Struct):

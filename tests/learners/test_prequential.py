@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -209,6 +210,17 @@ def test_classes_beyond_the_cap_share_one_count() -> None:
     assert score.summary()["accuracy"] == 0.5
     assert len(score.state()["labels"]) == 2
     assert len(score.state()["classes"][0]) == 4
+
+
+def test_memory_follows_what_was_seen() -> None:
+    """A wide window and many allowed classes cost nothing before predictions and classes come."""
+    tracemalloc.start()
+    score = ClassificationScore(100_000, max_classes=10_000)
+    score.add("a", "b", 0.5, None)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 10_000
+    assert score.window_summary()["n"] == 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -77,7 +77,15 @@ def monitor_view(name: str, **more: Any) -> dict[str, Any]:
         "open": [_drift(5, kind="concept", severity="page"), _drift(2)],
         "incidents": [{"id": "i1", "severity": "page", "status": "open"},
                       {"id": "i0", "severity": "page", "status": "resolved"}],
-        "producer": {"7": _figures(0.9)},
+        "producer": {"7": _figures(0.9, coverage={"matured": 4_100, "labelled": 3_829})},
+        "agreement": {"between": 0.1, "within": 0.25, "by_learner": {"logistic": 0.1}, "own": {"hoeffding": 0.25},
+                      "says": "instability"},
+        "review": {"of": "champion", "margin": 0.2, "spread": None, "auto": 75, "review": 25,
+                   "window": {"n": 100, "share": 0.25}},
+        "segments": {
+            "channel=web": {"producer": {"7": _figures(0.8)}, "champion": _figures(0.7, name="hoeffding"),
+                            "challengers": {"logistic": _figures(0.6)}, "coverage": {"matured": 90, "labelled": 60}},
+        },
         "learners": {"hoeffding": _figures(0.88, role="champion", generation=2, replacements=3),
                      "majority": _figures(0.57, role="baseline", generation=0, replacements=0)},
         "rejected": {"wrong_type": 3}, "series": {"accuracy:producer": [[100, 0.9], [200, 0.8], [300, float("nan")]]},
@@ -88,9 +96,9 @@ def monitor_view(name: str, **more: Any) -> dict[str, Any]:
 
 def _regression() -> dict[str, Any]:
     figures = {"n": 400, "mae": 2.0, "rmse": 3.0}
-    return monitor_view(
-        "fares", task="regression", producer={"": figures | {"window": figures}}, learners={}, coverage={}
-    )
+    producer = {"": figures | {"window": figures}}
+    segments = {"other": {"producer": producer, "champion": None, "challengers": {}, "coverage": {}}}
+    return monitor_view("fares", task="regression", producer=producer, learners={}, coverage={}, segments=segments)
 
 
 def _view() -> dict[str, Any]:

@@ -143,3 +143,13 @@ def test_a_sensitive_value_is_nowhere_in_plain() -> None:
     assert b"54321" not in everything
     plain_numbers = {msgspec.msgpack.encode(54_321.5 + n) for n in range(200)}
     assert not [number for number in plain_numbers if number in everything]
+
+
+def test_answers_keep_the_committee_s_order() -> None:
+    """What waits has its answers in the same order after a restart: the first of them counts as what was predicted."""
+    config = configured(learners=LEARNERS)
+    asked = [prediction(f"q{n}", 200 + n, prediction=None, features={"a": 5.5}) for n in range(3)]
+    judged = [label(f"q{n}", 300 + n, "n") for n in range(3)] + [control("tick", 5_000)]
+    straight = fold([*events(0, 15), *asked, *judged], config)
+    before = fold([*events(0, 15), *asked], config)
+    assert before.restarted(config).feed(judged).hashes == straight.hashes

@@ -31,6 +31,7 @@ def value(port: FakePort, name: str, **labels: str) -> float | None:
 
 
 FRAUD = {"monitor": "fraud"}
+WEB = FRAUD | {"segment": "channel=web"}
 CHAMPION = {"monitor": "fraud", "role": "champion", "model": "hoeffding"}
 
 
@@ -103,6 +104,17 @@ CHAMPION = {"monitor": "fraud", "role": "champion", "model": "hoeffding"}
         ("model_scored_predictions", CHAMPION | {"span": "window"}, 1_000),
         ("learner_generation", FRAUD | {"learner": "hoeffding"}, 2),
         ("learner_replacements_total", FRAUD | {"learner": "hoeffding"}, 3),
+        ("learner_disagreement_ratio", FRAUD | {"learner": "logistic"}, 0.1),
+        ("learner_spread_ratio", FRAUD | {"learner": "hoeffding"}, 0.25),
+        ("decisions_total", FRAUD | {"decision": "auto"}, 75),
+        ("decisions_total", FRAUD | {"decision": "review"}, 25),
+        ("version_matured_total", FRAUD | {"version": "7"}, 4_100),
+        ("version_labelled_total", FRAUD | {"version": "7"}, 3_829),
+        ("segment_matured_total", FRAUD | {"segment": "channel=web"}, 90),
+        ("segment_labelled_total", FRAUD | {"segment": "channel=web"}, 60),
+        ("segment_model_accuracy_ratio", WEB | {"role": "producer", "model": "7", "span": "all"}, 0.8),
+        ("segment_model_kappa", WEB | {"role": "champion", "model": "hoeffding", "span": "window"}, 0.5),
+        ("segment_model_accuracy_ratio", WEB | {"role": "challenger", "model": "logistic", "span": "all"}, 0.6),
         ("metrics_series_dropped", {}, 0),
     ],
 )

@@ -1,0 +1,69 @@
+"""What becomes of an answer once the learners have given it: compared, decided on, served.
+
+Learners answer in blocks, so this comes after the event itself; everything here looks only at answers as they were
+made for that event, and at who was champion then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stream.columns import MonitorBatch
+from stream.join import PendingPrediction
+
+if TYPE_CHECKING:
+    from service.fold import MonitorFold
+
+__all__ = ["Asked", "answered", "confidence"]
+
+_NAN = float("nan")
+
+
+class Asked(NamedTuple):
+    """A prediction whose answers were asked for: its places in the batch, its number, who was champion then."""
+
+    at: int
+    row: int
+    number: int
+    pending: PendingPrediction
+    champion: str | None
+    order: int
+
+
+def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Take the answers of one prediction; yields (kind, body) of what leaves."""
+    pending, champion = asked.pending, asked.champion
+    if fold.disagreement.wanted:
+        fold.disagreement.see(pending.answers, champion)
+    known = {"id": pending.id, "monitor": fold.name, "event": asked.number}
+    decision: dict[str, Any] = {}
+    if fold.review.wanted and (decided := fold.review.decide(asked.number, pending, champion)) is not None:
+        decision = decided.decision.record()
+        if decided.decision.review:
+            yield "review", known | fold.review.item(decided, batch, asked.row)
+    if pending.served is not None:
+        predicted, scores = pending.answers[pending.served]
+        generation = fold.committee.members[pending.served].generation(asked.order)
+        served = {"prediction": predicted, "scores": scores, "model": pending.served, "generation": generation}
+        yield "prediction", known | served | decision
+
+
+def confidence(asked: Asked, *, classification: bool) -> tuple[float, float]:
+    """Score and margin of what was predicted: the producer's, else the answer of the champion of that time.
+
+    Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
+    """
+    pending = asked.pending
+    predicted, scores = pending.prediction, pending.scores
+    if pending.served is not None:
+        predicted, scores = pending.answers[pending.served]
+    if not classification:
+        return (_NAN if predicted is None else float(predicted)), _NAN
+    if not scores:
+        return _NAN, _NAN
+    if len(scores) == 2:
+        (name, first), (other, second) = scores.items()
+        return (first if name < other else second), abs(first - second)
+    ordered = sorted(scores.values(), reverse=True)
+    return ordered[0], ordered[0] - ordered[1] if len(ordered) > 1 else ordered[0]
