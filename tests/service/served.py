@@ -54,7 +54,7 @@ class Served:
         self.configuration.write_text(configuration)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> float:
+    def start(self, **environment: str) -> float:
         """Start it; returns the seconds until its page was there."""
         command = ["serve", "--config", str(self.configuration), "--data-dir", str(self.folder / "data")]
         started_s = time.monotonic()
@@ -62,7 +62,7 @@ class Served:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", *command, "--port", str(self.port)],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
                 stdout=log,
                 stderr=log,
             )
