@@ -13,8 +13,11 @@ from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
+from learners.linear_regression import LinearRegression
+from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["COMPILED", "build_learner"]
@@ -25,6 +28,7 @@ COMPILED: dict[str, Any] = {
     for kind in (
         AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
         StreamingRandomPatches,
+        LinearRegression, NaiveBayes, SoftmaxRegression,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.

@@ -18,8 +18,11 @@ from learners.frozen import FrozenProbe
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
+from learners.linear_regression import LinearRegression
+from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
@@ -30,11 +33,14 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
     "leveraging_bagging": LeveragingBagging.restore,
+    "linear_regression": LinearRegression.restore,
     "majority": Majority.restore,
     "mean": Mean.restore,
+    "naive_bayes": NaiveBayes.restore,
     "no_change": NoChange.restore,
     "oza_bagging_adwin": OzaBaggingAdwin.restore,
     "river": RiverLearner.restore,
+    "softmax_regression": SoftmaxRegression.restore,
     "streaming_random_patches": StreamingRandomPatches.restore,
 }
 
@@ -87,7 +93,10 @@ LEARNERS: dict[str, LearnerEntry] = {
     "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
     "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
     "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
+    "compiled_linear_regression": LearnerEntry("regression", lambda _: LinearRegression()),
+    "compiled_naive_bayes": LearnerEntry("classification", lambda _: NaiveBayes(decay=0.999)),
     "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
+    "compiled_softmax_regression": LearnerEntry("classification", lambda _: SoftmaxRegression()),
     "compiled_streaming_random_patches": _compiled(StreamingRandomPatches, trees=3),
     "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
     "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
