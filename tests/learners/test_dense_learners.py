@@ -203,7 +203,8 @@ def test_forged_states_are_refused(learner_class: Any) -> None:
     wrong: list[dict[str, Any]] = [
         {"layout": lambda a: a + 1}, {"layout": lambda a: a + np.array([0, 0, 100])}, {"layout": lambda a: a[:2]},
         {"table": lambda a: a[:, :-1]}, {"table": lambda a: a * np.nan}, {"clock": lambda a: a - 500.0},
-        {"scale": lambda a: a.astype(np.float32)}, {"scale": lambda _: None}, {"clock": lambda a: a * np.inf},
+        {"scale": lambda a: a.astype(np.float32)}, {"scale": lambda _: None},
+        {"clock": lambda a: np.full_like(a, np.inf)},
     ]  # fmt: skip
     for changes in wrong:
         with pytest.raises(SnapshotError):
