@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
+from learners.decay import Decay
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
@@ -17,6 +19,7 @@ from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
@@ -29,6 +32,7 @@ COMPILED: dict[str, Any] = {
         AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
         StreamingRandomPatches,
         LinearRegression, NaiveBayes, SoftmaxRegression,
+        AdaptiveWindow, Decay, SlidingWindow,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
@@ -47,6 +51,8 @@ def build_learner(
     EstimatorRefusedError
         the name is unknown, the task is not the estimator's, or a parameter is refused: says what to write.
     """
+    if estimator in COMPILED:
+        raise EstimatorRefusedError(f"estimator = {estimator!r}: write {_OWN}{estimator}")
     if not estimator.startswith(_OWN):
         learner = RiverLearner(estimator, parameters, task=task, seed=seed)
         return learner.fresh(generation) if generation else learner

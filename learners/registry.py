@@ -11,8 +11,10 @@ from typing import Any
 
 from learners import codec
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
+from learners.decay import Decay
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
@@ -22,6 +24,7 @@ from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
@@ -29,6 +32,8 @@ __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 
 _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_random_forest": AdaptiveRandomForest.restore,
+    "adaptive_window": AdaptiveWindow.restore,
+    "decay": Decay.restore,
     "frozen": FrozenProbe.restore,
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
@@ -40,6 +45,7 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "no_change": NoChange.restore,
     "oza_bagging_adwin": OzaBaggingAdwin.restore,
     "river": RiverLearner.restore,
+    "sliding_window": SlidingWindow.restore,
     "softmax_regression": SoftmaxRegression.restore,
     "streaming_random_patches": StreamingRandomPatches.restore,
 }
@@ -77,6 +83,10 @@ def _compiled(learner: Callable[..., Learner], **parameters: Any) -> LearnerEntr
     return LearnerEntry("classification", lambda seed: learner(seed=seed, **parameters))
 
 
+def _policy(policy: Callable[..., Learner], name: str, task: Task = "classification", **its: Any) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: policy(f"anchorwatch.{name}", task=task, seed=seed, **its))
+
+
 def _part(name: str, **parameters: Any) -> dict[str, Any]:
     return {"estimator": f"river.{name}", "parameters": parameters}
 
@@ -98,6 +108,13 @@ LEARNERS: dict[str, LearnerEntry] = {
     "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
     "compiled_softmax_regression": LearnerEntry("classification", lambda _: SoftmaxRegression()),
     "compiled_streaming_random_patches": _compiled(StreamingRandomPatches, trees=3),
+    "window_of_naive_bayes": _policy(SlidingWindow, "NaiveBayes", window_n=60, refit_every=25),
+    "window_of_linear_regression": _policy(SlidingWindow, "LinearRegression", "regression", window_n=99),
+    "adaptive_window_of_naive_bayes": _policy(AdaptiveWindow, "NaiveBayes", max_n=80),
+    "adaptive_window_of_linear_regression": _policy(AdaptiveWindow, "LinearRegression", "regression", delta=0.1),
+    "decay_of_naive_bayes": _policy(Decay, "NaiveBayes", half_life_n=50),
+    "decay_of_hoeffding_tree": _policy(Decay, "HoeffdingTree", half_life_n=60, refit_every=30),
+    "decay_of_linear_regression": _policy(Decay, "LinearRegression", "regression", half_life_n=500),
     "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
     "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
     "hoeffding_adaptive_tree": _river("tree.HoeffdingAdaptiveTreeClassifier"),
