@@ -6,7 +6,8 @@ them starts without limits of its own, and an absurd value would be all it knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,12 +15,14 @@ from learners.base import Features, Label
 from learners.clipping import RangeClip
 from learners.errors import SnapshotError
 
-__all__ = ["Example", "Examples"]
+__all__ = ["Example", "Examples", "Reservoir", "pack", "unpack"]
 
 Example = tuple[dict[str, float | str], Label]
 
 _PER_VALUE, _PER_EXAMPLE = 100, 200  # a dict entry with its number, and a tuple with its dict, in CPython
-_Stored = tuple[list[str], list[tuple[Label, list[int], list[float | str]]], dict[str, tuple[float, float, float, int]]]
+_Limits = Mapping[str, Sequence[float]]
+_Stored = tuple[list[str], list[tuple[Label, list[int], list[float | str]]], dict[str, list[float]]]
+_MASK, _GOLDEN = (1 << 64) - 1, 0x9E3779B97F4A7C15
 _TARGET = "\0target"  # no feature has this name
 
 
@@ -50,23 +53,27 @@ class Examples:
 
     def append(self, x: Features, y: Label) -> None:
         """Keep one more, as a copy within the limits so far; the oldest go where there is no room."""
-        own: dict[str, float | str] = {}
         for name, value in x.items():
-            within = value if isinstance(value, str) else self._within(name, float(value))
-            if within is not None:
-                own[name] = within
-        target = y if isinstance(y, str) else self._within(_TARGET, float(y))
-        if target is None:
-            return
-        example = (own, target)
+            if not isinstance(value, str):
+                self._clip.learn(name, float(value))
+        target = y
+        if not isinstance(y, str):
+            self._clip.learn(_TARGET, float(y))
+            target = self._clip.clip(_TARGET, float(y)) or 0.0
+        example = (self.within(x), target)
         self._kept.append(example)
         self.used_bytes += _size(example)
         while len(self) > self._max_n or self.used_bytes > self._budget:
             self.drop_oldest(1)
 
-    def _within(self, name: str, value: float) -> float | None:
-        self._clip.learn(name, value)
-        return self._clip.clip(name, value)
+    def within(self, x: Features) -> dict[str, float | str]:
+        """A copy of `x` within the limits so far, without what is NaN."""
+        own: dict[str, float | str] = {}
+        for name, value in x.items():
+            inside = value if isinstance(value, str) else self._clip.clip(name, float(value))
+            if inside is not None:
+                own[name] = inside
+        return own
 
     def drop_oldest(self, n: int) -> None:
         """Let the `n` oldest go."""
@@ -83,9 +90,7 @@ class Examples:
 
     def stored(self) -> bytes:
         """Bytes for a snapshot; canonical: the same examples after the same stream give the same bytes."""
-        names: dict[str, int] = {}
-        rows = [(y, [names.setdefault(n, len(names)) for n in x], list(x.values())) for x, y in self]
-        return msgspec.msgpack.encode((list(names), rows, self._clip.state()))
+        return pack(self, self._clip.state())
 
     def load(self, data: bytes) -> None:
         """Take over what `stored` gave.
@@ -95,16 +100,68 @@ class Examples:
         SnapshotError
             the bytes hold something else, or more than may be kept.
         """
-        try:
-            names, rows, limits = msgspec.msgpack.decode(data, type=_Stored)
-            kept = [({names[at]: v for at, v in zip(where, values, strict=True)}, y) for y, where, values in rows]
-        except (msgspec.MsgspecError, ValueError, IndexError, TypeError) as error:
-            raise SnapshotError(f"the kept examples contradict themselves: {error}") from error
-        self._clip = RangeClip.from_state(limits)
-        self._kept, self._first = list(kept), 0
+        self._kept, limits = unpack(data)
+        self._clip, self._first = RangeClip.from_state(limits), 0
         self.used_bytes = sum(_size(example) for example in self._kept)
         if len(self) > self._max_n or self.used_bytes > self._budget:
             raise SnapshotError(f"{len(self)} kept examples are more than may be kept")
+
+
+class Reservoir:
+    """Which examples stay, so that the chance of one to be there halves every `half_life_n` examples.
+
+    Aggarwal's biased reservoir: an example enters with the chance places / capacity, capacity = half-life / ln 2, and
+    then takes one of the places, whose example goes. Draws follow from the seed and the number of the example.
+    """
+
+    def __init__(self, half_life_n: int, max_n: int, seed: int) -> None:
+        rate = min(1.0, math.log(2.0) / half_life_n)
+        self.places_n = max(1, min(max_n, round(1.0 / rate)))
+        self._entry = min(1.0, self.places_n * rate)
+        self._seed = seed
+
+    def offer(self, kept: Examples, number: int, x: Features, y: Label) -> None:
+        """Let example `number` enter, or not."""
+        if self._draw(2 * number) >= self._entry:
+            return
+        # A place of the full reservoir: where it is taken its example goes, else the reservoir grows.
+        at = int(self._draw(2 * number + 1) * self.places_n)
+        if at < len(kept):
+            kept.drop_at(at)
+        kept.append(x, y)
+
+    def _draw(self, number: int) -> float:
+        """A number in [0, 1): SplitMix64's finaliser, twice."""
+        z = (self._seed * _GOLDEN + number) & _MASK
+        for _ in range(2):
+            z = (z + _GOLDEN) & _MASK
+            z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+            z ^= z >> 31
+        return (z >> 11) / float(1 << 53)
+
+
+def pack(examples: Iterable[Example], limits: _Limits) -> bytes:
+    """Bytes of examples in their order, and of the limits of their numbers."""
+    names: dict[str, int] = {}
+    rows = [(y, [names.setdefault(n, len(names)) for n in x], list(x.values())) for x, y in examples]
+    return msgspec.msgpack.encode((list(names), rows, limits))
+
+
+def unpack(data: bytes) -> tuple[list[Example], _Limits]:
+    """What `pack` was given.
+
+    Raises
+    ------
+    SnapshotError
+        the bytes hold something else.
+    """
+    try:
+        names, rows, limits = msgspec.msgpack.decode(data, type=_Stored)
+        kept = [({names[at]: v for at, v in zip(where, values, strict=True)}, y) for y, where, values in rows]
+    except (msgspec.MsgspecError, ValueError, IndexError, TypeError) as error:
+        raise SnapshotError(f"the kept examples contradict themselves: {error}") from error
+    return kept, limits
 
 
 def _size(example: Example) -> int:

@@ -1,4 +1,4 @@
-"""A learner by the name that a configuration gives: `anchorwatch.…` for the compiled ones, `river.…` for river's."""
+"""A learner by the name that a configuration gives: `anchorwatch.…` for ours, `river.…` and `sklearn.…` for theirs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sklearn_refit import SklearnRefit
 from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
@@ -53,6 +54,13 @@ def build_learner(
     """
     if estimator in COMPILED:
         raise EstimatorRefusedError(f"estimator = {estimator!r}: write {_OWN}{estimator}")
+    if estimator.startswith("sklearn."):
+        try:
+            return SklearnRefit(estimator, parameters, task=task, seed=seed + _STRIDE * generation)
+        except EstimatorRefusedError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise EstimatorRefusedError(f"{estimator}: {error}") from error
     if not estimator.startswith(_OWN):
         learner = RiverLearner(estimator, parameters, task=task, seed=seed)
         return learner.fresh(generation) if generation else learner

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from learners._examples import Reservoir
 from learners._memory import Memory, in_range
 from learners.base import Features, Label, Task
 
 __all__ = ["Decay"]
-
-_MASK = (1 << 64) - 1
-_TWO_TO_53 = float(1 << 53)
 
 
 class Decay(Memory):
@@ -69,15 +66,12 @@ class Decay(Memory):
         in_range("refit_every", refit_every or 1, "1 or more, or None", holds=refit_every is None or refit_every >= 1)
         self._every = refit_every or max(1, half_life_n // 8)
         self._keep = 2.0 ** (-self._every / half_life_n)
-        rate = min(1.0, math.log(2.0) / half_life_n)
-        self._places = max(1, min(max_n, round(1.0 / rate)))
-        self._entry = min(1.0, self._places * rate)
-        self._seed = seed
+        self._reservoir = Reservoir(half_life_n, max_n, seed)
         config = {
             "estimator": estimator, "parameters": dict(parameters or {}), "half_life_n": half_life_n,
             "refit_every": refit_every, "max_n": max_n, "task": task, "seed": seed, "budget_bytes": budget_bytes,
         }  # fmt: skip
-        super().__init__(config, self._places)
+        super().__init__(config, self._reservoir.places_n)
 
     @property
     def _forgets(self) -> Any:
@@ -87,23 +81,8 @@ class Decay(Memory):
         return self._every - self._learned_n % self._every
 
     def _remember(self, x: Features, y: Label) -> None:
-        if self._forgets is not None or self._draw(0) >= self._entry:
-            return
-        # A place of the full reservoir: where one is taken its example goes, else the reservoir grows.
-        at = int(self._draw(1) * self._places)
-        if at < len(self._kept):
-            self._kept.drop_at(at)
-        self._kept.append(x, y)
-
-    def _draw(self, which: int) -> float:
-        """A number in [0, 1) that follows from the seed and the number of the example (SplitMix64's finaliser)."""
-        z = (self._seed * 0x9E3779B97F4A7C15 + 2 * self._learned_n + which) & _MASK
-        for _ in range(2):
-            z = (z + 0x9E3779B97F4A7C15) & _MASK
-            z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-            z ^= z >> 31
-        return (z >> 11) / _TWO_TO_53
+        if self._forgets is None:
+            self._reservoir.offer(self._kept, self._learned_n, x, y)
 
     def _act(self) -> None:
         if self._learned_n % self._every:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from learners import codec
@@ -24,6 +25,7 @@ from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sklearn_refit import SklearnRefit
 from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
@@ -45,6 +47,7 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "no_change": NoChange.restore,
     "oza_bagging_adwin": OzaBaggingAdwin.restore,
     "river": RiverLearner.restore,
+    "sklearn_refit": SklearnRefit.restore,
     "sliding_window": SlidingWindow.restore,
     "softmax_regression": SoftmaxRegression.restore,
     "streaming_random_patches": StreamingRandomPatches.restore,
@@ -87,11 +90,16 @@ def _policy(policy: Callable[..., Learner], name: str, task: Task = "classificat
     return LearnerEntry(task, lambda seed: policy(f"anchorwatch.{name}", task=task, seed=seed, **its))
 
 
+def _sklearn(name: str, task: Task = "classification", **parameters: Any) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: SklearnRefit(f"sklearn.{name}", parameters, task=task, seed=seed))
+
+
 def _part(name: str, **parameters: Any) -> dict[str, Any]:
     return {"estimator": f"river.{name}", "parameters": parameters}
 
 
 _SCALED_LOGISTIC = [_part("preprocessing.StandardScaler"), _part("linear_model.LogisticRegression")]
+_SCALED_SVM = ["sklearn.preprocessing.StandardScaler", {"estimator": "sklearn.svm.SVC"}]
 _SCALED_LINEAR = [_part("preprocessing.StandardScaler"), _part("linear_model.LinearRegression")]
 
 LEARNERS: dict[str, LearnerEntry] = {
@@ -129,3 +137,10 @@ LEARNERS: dict[str, LearnerEntry] = {
     "one_vs_rest": _river("multiclass.OneVsRestClassifier", classifier=_part("linear_model.LogisticRegression")),
     "scaled_logistic_regression": _river("compose.Pipeline", pipeline=_SCALED_LOGISTIC),
 }
+
+if find_spec("sklearn") is not None:  # an optional extra
+    LEARNERS |= {
+        "sklearn_random_forest": _sklearn("ensemble.RandomForestClassifier", n_estimators=5, refit_every=50),
+        "sklearn_ridge_of_a_sample": _sklearn("linear_model.Ridge", "regression", half_life_n=100, refit_every=50),
+        "sklearn_scaled_svm": _sklearn("pipeline.Pipeline", pipeline=_SCALED_SVM, window_n=80, refit_every=40),
+    }

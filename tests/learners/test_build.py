@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from inspect import signature
 from typing import Any
 
@@ -69,3 +70,11 @@ def test_what_cannot_be_built_is_refused(arguments: dict[str, Any], words: list[
     with pytest.raises(EstimatorRefusedError) as refused:
         build(**arguments)
     assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where scikit-learn is not installed, the message says how to install it."""
+    for module in ("sklearn", "sklearn.linear_model", "sklearn.base"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EstimatorRefusedError, match=r"anchorwatch\[sklearn\]"):
+        build("sklearn.linear_model.LogisticRegression", C=0.123)
