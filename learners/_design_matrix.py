@@ -51,14 +51,16 @@ class DesignMatrix:
     def rows(self, examples: Sequence[Features]) -> NDArray[np.float64]:
         """The matrix [n, width] of `examples`; of one column of zeros if there is no feature at all."""
         matrix = np.zeros((len(examples), max(self.width, 1)))
-        for column, median in self._numbers.values():
-            matrix[:, column] = median
+        for place, median in self._numbers.values():
+            matrix[:, place] = median
         for i, x in enumerate(examples):
             for name, value in x.items():
-                if isinstance(value, str):
-                    column = self._texts.get(name, {}).get(value, -1)
-                    if column >= 0:
-                        matrix[i, column] = 1.0
-                elif name in self._numbers:
-                    matrix[i, self._numbers[name][0]] = value
+                column = self._column(name, value)
+                if column is not None:
+                    matrix[i, column] = 1.0 if isinstance(value, str) else value
         return matrix
+
+    def _column(self, name: str, value: float | str) -> int | None:
+        if isinstance(value, str):
+            return self._texts.get(name, {}).get(value)
+        return self._numbers[name][0] if name in self._numbers else None
