@@ -252,6 +252,9 @@ class DenseLearner:
         return code
 
     def _make_room(self, x: Features, news: News, classes: int) -> None:
+        if news == _NO_NEWS and classes <= len(self._state.table):
+            self._encoder.learn(x, news)
+            return
         for wanted in (news, _NO_NEWS):
             try:
                 self._grow(self._encoder.categories(wanted), classes)
