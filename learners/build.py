@@ -1,4 +1,4 @@
-"""A learner by the name that a configuration gives: `anchorwatch.…` for the compiled ones, `river.…` for river's."""
+"""A learner by the name that a configuration gives: `anchorwatch.…` for ours, `river.…` and `sklearn.…` for theirs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
+from learners.decay import Decay
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
+from learners.linear_regression import LinearRegression
+from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sklearn_refit import SklearnRefit
+from learners.sliding_window import SlidingWindow
+from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["COMPILED", "build_learner"]
@@ -25,6 +32,8 @@ COMPILED: dict[str, Any] = {
     for kind in (
         AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
         StreamingRandomPatches,
+        LinearRegression, NaiveBayes, SoftmaxRegression,
+        AdaptiveWindow, Decay, SlidingWindow,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
@@ -43,6 +52,15 @@ def build_learner(
     EstimatorRefusedError
         the name is unknown, the task is not the estimator's, or a parameter is refused: says what to write.
     """
+    if estimator in COMPILED:
+        raise EstimatorRefusedError(f"estimator = {estimator!r}: write {_OWN}{estimator}")
+    if estimator.startswith("sklearn."):
+        try:
+            return SklearnRefit(estimator, parameters, task=task, seed=seed + _STRIDE * generation)
+        except EstimatorRefusedError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise EstimatorRefusedError(f"{estimator}: {error}") from error
     if not estimator.startswith(_OWN):
         learner = RiverLearner(estimator, parameters, task=task, seed=seed)
         return learner.fresh(generation) if generation else learner

@@ -7,34 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from learners import codec
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
+from learners.decay import Decay
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
+from learners.linear_regression import LinearRegression
+from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
+from learners.sklearn_refit import SklearnRefit
+from learners.sliding_window import SlidingWindow
+from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 
 _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_random_forest": AdaptiveRandomForest.restore,
+    "adaptive_window": AdaptiveWindow.restore,
+    "decay": Decay.restore,
     "frozen": FrozenProbe.restore,
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
     "leveraging_bagging": LeveragingBagging.restore,
+    "linear_regression": LinearRegression.restore,
     "majority": Majority.restore,
     "mean": Mean.restore,
+    "naive_bayes": NaiveBayes.restore,
     "no_change": NoChange.restore,
     "oza_bagging_adwin": OzaBaggingAdwin.restore,
     "river": RiverLearner.restore,
+    "sklearn_refit": SklearnRefit.restore,
+    "sliding_window": SlidingWindow.restore,
+    "softmax_regression": SoftmaxRegression.restore,
     "streaming_random_patches": StreamingRandomPatches.restore,
 }
 
@@ -71,11 +86,20 @@ def _compiled(learner: Callable[..., Learner], **parameters: Any) -> LearnerEntr
     return LearnerEntry("classification", lambda seed: learner(seed=seed, **parameters))
 
 
+def _policy(policy: Callable[..., Learner], name: str, task: Task = "classification", **its: Any) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: policy(f"anchorwatch.{name}", task=task, seed=seed, **its))
+
+
+def _sklearn(name: str, task: Task = "classification", **parameters: Any) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: SklearnRefit(f"sklearn.{name}", parameters, task=task, seed=seed))
+
+
 def _part(name: str, **parameters: Any) -> dict[str, Any]:
     return {"estimator": f"river.{name}", "parameters": parameters}
 
 
 _SCALED_LOGISTIC = [_part("preprocessing.StandardScaler"), _part("linear_model.LogisticRegression")]
+_SCALED_SVM = ["sklearn.preprocessing.StandardScaler", {"estimator": "sklearn.svm.SVC"}]
 _SCALED_LINEAR = [_part("preprocessing.StandardScaler"), _part("linear_model.LinearRegression")]
 
 LEARNERS: dict[str, LearnerEntry] = {
@@ -87,8 +111,18 @@ LEARNERS: dict[str, LearnerEntry] = {
     "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
     "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
     "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
+    "compiled_linear_regression": LearnerEntry("regression", lambda _: LinearRegression()),
+    "compiled_naive_bayes": LearnerEntry("classification", lambda _: NaiveBayes(decay=0.999)),
     "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
+    "compiled_softmax_regression": LearnerEntry("classification", lambda _: SoftmaxRegression()),
     "compiled_streaming_random_patches": _compiled(StreamingRandomPatches, trees=3),
+    "window_of_naive_bayes": _policy(SlidingWindow, "NaiveBayes", window_n=60, refit_every=25),
+    "window_of_linear_regression": _policy(SlidingWindow, "LinearRegression", "regression", window_n=99),
+    "adaptive_window_of_naive_bayes": _policy(AdaptiveWindow, "NaiveBayes", max_n=80),
+    "adaptive_window_of_linear_regression": _policy(AdaptiveWindow, "LinearRegression", "regression", delta=0.1),
+    "decay_of_naive_bayes": _policy(Decay, "NaiveBayes", half_life_n=50),
+    "decay_of_hoeffding_tree": _policy(Decay, "HoeffdingTree", half_life_n=60, refit_every=30),
+    "decay_of_linear_regression": _policy(Decay, "LinearRegression", "regression", half_life_n=500),
     "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
     "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
     "hoeffding_adaptive_tree": _river("tree.HoeffdingAdaptiveTreeClassifier"),
@@ -103,3 +137,10 @@ LEARNERS: dict[str, LearnerEntry] = {
     "one_vs_rest": _river("multiclass.OneVsRestClassifier", classifier=_part("linear_model.LogisticRegression")),
     "scaled_logistic_regression": _river("compose.Pipeline", pipeline=_SCALED_LOGISTIC),
 }
+
+if find_spec("sklearn") is not None:  # an optional extra
+    LEARNERS |= {
+        "sklearn_random_forest": _sklearn("ensemble.RandomForestClassifier", n_estimators=5, refit_every=50),
+        "sklearn_ridge_of_a_sample": _sklearn("linear_model.Ridge", "regression", half_life_n=100, refit_every=50),
+        "sklearn_scaled_svm": _sklearn("pipeline.Pipeline", pipeline=_SCALED_SVM, window_n=80, refit_every=40),
+    }

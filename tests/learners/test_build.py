@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -22,9 +24,11 @@ def build(estimator: str, task: Any = "classification", **parameters: Any) -> An
 @pytest.mark.parametrize("name", sorted(COMPILED))
 def test_every_compiled_learner_is_built_by_its_name(name: str) -> None:
     """`anchorwatch.NAME` gives the learner, and its snapshot finds the way back without the name."""
-    learner = build(f"anchorwatch.{name}")
+    task: Any = getattr(COMPILED[name], "task", "classification")
+    inside = {"estimator": "anchorwatch.NaiveBayes"} if "estimator" in signature(COMPILED[name]).parameters else {}
+    learner = build_learner(f"anchorwatch.{name}", inside, task=task, seed=1)
     assert type(learner) is COMPILED[name]
-    for x, y in separable("classification", 60):
+    for x, y in separable(task, 60):
         step(learner, x, y)
     assert restore_learner(learner.snapshot()).snapshot() == learner.snapshot()
 
@@ -66,3 +70,11 @@ def test_what_cannot_be_built_is_refused(arguments: dict[str, Any], words: list[
     with pytest.raises(EstimatorRefusedError) as refused:
         build(**arguments)
     assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where scikit-learn is not installed, the message says how to install it."""
+    for module in ("sklearn", "sklearn.linear_model", "sklearn.base"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EstimatorRefusedError, match=r"anchorwatch\[sklearn\]"):
+        build("sklearn.linear_model.LogisticRegression", C=0.123)
