@@ -22,6 +22,7 @@ from stream.schema import FeatureSchema, MonitorSchema
 
 __all__ = [
     "AdaptationConfig",
+    "CanaryConfig",
     "CommitConfig",
     "Config",
     "ConfigurationError",
@@ -34,6 +35,7 @@ __all__ = [
     "LearnerConfig",
     "MonitorConfig",
     "PipelineConfig",
+    "PromotionConfig",
     "ReferenceConfig",
     "ReviewConfig",
     "SignalConfig",
@@ -121,6 +123,26 @@ class AdaptationConfig(_Base, frozen=True, kw_only=True):
     min_warm: int = 200
 
 
+class CanaryConfig(_Base, frozen=True, kw_only=True):
+    """An old, validated model: the frozen `probe`, or a learner. Its disagreement with the served answers is a signal
+    while labels are on their way. `apart`, for regression, is how far apart two numbers must lie to differ."""
+
+    model: str = "probe"
+    apart: float | None = None
+
+
+class PromotionConfig(_Base, frozen=True, kw_only=True):
+    """When a challenger takes the champion's place: once a confidence sequence at level `alpha` over the difference of
+    their losses says that it is better by more than `min_lead`. `off` leaves promotion to people."""
+
+    mode: Literal["auto", "off"] = "auto"
+    loss: Literal["zero_one", "brier", "absolute", "squared"] | None = None
+    alpha: float = 0.05
+    min_lead: float = 0.0
+    min_n: int = 200
+    cooldown: int = 1_000
+
+
 class MonitorConfig(_Base, frozen=True, kw_only=True):
     """What watches one model's stream. Errors that come in runs are no independent values: `error_block` averages
     them over that many labelled predictions before a detector sees them. A rare class drowns in all errors:
@@ -139,6 +161,8 @@ class MonitorConfig(_Base, frozen=True, kw_only=True):
     champion: str | None = None
     probe: LearnerConfig | None = None
     adaptation: AdaptationConfig = AdaptationConfig()
+    promotion: PromotionConfig = PromotionConfig()
+    canary: CanaryConfig | None = None
     review: ReviewConfig | None = None
     metrics_window: int = 1_000
     error_block: int = 1

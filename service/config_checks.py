@@ -85,6 +85,8 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
     if monitor.champion is not None and monitor.champion not in monitor.learners:
         known = ", ".join(monitor.learners) or "none is configured"
         raise ConfigurationError(f"{key}.champion = {monitor.champion!r} names no learner; learners: {known}")
+    _check_canary(f"{key}.canary", monitor)
+    _check_promotion(f"{key}.promotion", monitor)
     for part in ("cooldown", "min_warm"):
         at_least(f"{key}.adaptation.{part}", getattr(monitor.adaptation, part), 0)
     for name in _RESERVED & set(monitor.learners):
@@ -97,6 +99,34 @@ def _check_segments(key: str, segments: tuple[str, ...]) -> None:
             raise ConfigurationError(f"{key} = {segment!r}: write slices of the events, as 'a' or 'a+b'")
         if segment in segments[:at]:
             raise ConfigurationError(f"{key} = {segment!r} stands there twice: write it once")
+
+
+def _check_canary(key: str, monitor: MonitorConfig) -> None:
+    canary = monitor.canary
+    if canary is None:
+        return
+    members = [*(["probe"] if monitor.learners or monitor.probe else []), *monitor.learners]
+    if canary.model not in members:
+        known = ", ".join(members) or "none, since no learner is configured"
+        raise ConfigurationError(f"{key}.model = {canary.model!r} names no member; there are: {known}")
+    if monitor.task == "classification" and canary.apart is not None:
+        raise ConfigurationError(f"{key}.apart = {canary.apart}: is for regression; classes differ or are the same")
+    if monitor.task == "regression" and (canary.apart is None or not canary.apart > 0):
+        raise ConfigurationError(f"{key}.apart = {canary.apart}: write a number above 0, in the label's unit")
+
+
+_LOSSES = {"classification": ("zero_one", "brier"), "regression": ("absolute", "squared")}
+
+
+def _check_promotion(key: str, monitor: MonitorConfig) -> None:
+    rule, fitting = monitor.promotion, _LOSSES[monitor.task]
+    share(f"{key}.alpha", rule.alpha)
+    if not 0 <= rule.min_lead < 1:
+        raise ConfigurationError(f"{key}.min_lead = {rule.min_lead}: must be from 0 to below 1, as losses are")
+    at_least(f"{key}.min_n", rule.min_n, 1)
+    at_least(f"{key}.cooldown", rule.cooldown, 0)
+    if rule.loss is not None and rule.loss not in fitting:
+        raise ConfigurationError(f"{key}.loss = {rule.loss!r}: for {monitor.task} write {' or '.join(fitting)}")
 
 
 def _check_features(key: str, features: dict[str, FeatureConfig]) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from service.canary import CANARY
 from service.config import MonitorConfig
 from service.mean_signals import MeanSignals, Spoken
 from service.pairing import runs
 
 __all__ = ["ErrorSignals", "Heard"]
 
+_UNBLOCKED = ("delay", CANARY)  # no errors, so `error_block` is not for them
 _BLOCKS_N = 100  # means of blocks have no known spread: so many of them tell it
 
 
@@ -60,7 +62,7 @@ class ErrorSignals:
     def _averaged(self, name: str, values: tuple[float, ...]) -> tuple[float, ...] | None:
         """The mean of a block that is complete now; None while it is not. Sums run in event order."""
         size = self.config.error_block
-        if size == 1 or name == "delay":
+        if size == 1 or name in _UNBLOCKED:
             return values
         count, sums = self._blocks.get(name, [0, [0.0] * len(values)])
         sums = [total + value for total, value in zip(sums, values, strict=True)]
@@ -84,6 +86,8 @@ class ErrorSignals:
         bounds, reference_n = None, config.reference.n
         if name == "delay":
             reference_n = config.labels.age_n
+        elif name == CANARY:
+            bounds = (0.0, 1.0)
         elif config.task == "regression":
             names = (name, name.replace("error:", "residual:", 1))
         elif config.error_block > 1:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 
 from detectors.base import DRIFT, WARNING
+from service.canary import Canary
 from service.config import MonitorConfig, parse_duration_ms
 from service.context_signal import ContextSignal
 from service.controls import apply_control
@@ -81,6 +82,7 @@ class MonitorFold:
         self.scoreboard = Scoreboard(config)
         self.review = Review(config, _REVIEW_ORDER)
         self.disagreement = Disagreement(config)
+        self.canary = Canary(config)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
         self.newest_version = ""

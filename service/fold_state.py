@@ -20,7 +20,7 @@ __all__ = ["FoldState", "configuration_version"]
 _CHUNK = "pending/"
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
-_OPTIONAL = frozenset({"segments", "review", "disagreement"})
+_OPTIONAL = frozenset({"segments", "review", "disagreement", "canary"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -55,6 +55,7 @@ class FoldState:
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
             "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
+            "canary": fingerprint((config.canary, config.metrics_window)),
             "review": fingerprint(
                 (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
             ),
@@ -72,6 +73,7 @@ class FoldState:
         # Parts that most monitors do without: they have no component there, and never had one.
         optional: dict[str, Any] = {
             "segments": fold.scoreboard.segments, "review": fold.review, "disagreement": fold.disagreement,
+            "canary": fold.canary,
         }  # fmt: skip
         self._wanted = {name: part for name, part in optional.items() if part.wanted}
 

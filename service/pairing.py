@@ -82,7 +82,7 @@ def domain(monitor: MonitorConfig, signal: str) -> Domain:
         return "rows" if signal == "joint" else "labelled"
     if signal.startswith(_QUALITY):
         return "bits" if monitor.quality_block == 1 else "unit"
-    if signal == "review":
+    if signal in ("review", "canary"):
         return "bits"
     feature = _feature(monitor, signal)
     if signal == "prediction" or (feature is not None and feature.type != "numeric"):
@@ -177,7 +177,7 @@ def check_pairings(key: str, monitor: MonitorConfig) -> None:
 
 _SIGNALS = (
     "feature:", "prediction", "score", "margin", "missing", "unseen", "error", "residual", "own:", "delay", "joint",
-    "context", "review",
+    "context", "review", "canary",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from service.canary import CANARY
 from stream.columns import MonitorBatch
 from stream.join import PendingPrediction
 
@@ -36,6 +37,8 @@ def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[t
     pending, champion = asked.pending, asked.champion
     if fold.disagreement.wanted:
         fold.disagreement.see(pending.answers, champion)
+    if fold.canary.wanted and (differs := fold.canary.see(pending)) is not None:
+        fold.errors.hear(CANARY, "prediction", (float(differs),), asked.number, (asked.at, -1.0, pending.backfill))
     known = {"id": pending.id, "monitor": fold.name, "event": asked.number}
     decision: dict[str, Any] = {}
     if fold.review.wanted and (decided := fold.review.decide(asked.number, pending, champion)) is not None:

@@ -103,6 +103,7 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
         "segments": segment_views(fold),
         "review": _review(fold),
         "agreement": agreement_view(fold),
+        "canary": fold.canary.view(),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
