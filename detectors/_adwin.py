@@ -1,7 +1,7 @@
 """Kernels of ADWIN: values enter the bucket lists of F signals run by run, a run being what lies between two checks.
 
-A run's values go up level by level, half of their number from each to the next, and leave the very buckets that one
-value after the other would leave.
+All buckets that a block's values will make are made at once, level by level; a run then only moves the ends of the
+levels, and leaves the very buckets that one value after the other would leave.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ __all__ = ["LEVELS", "TICKS", "WARNED", "WIDTH", "Window", "fold", "moments"]
 TICKS, WIDTH, WARNED, PENDING, HINT = range(5)
 # Rows that are folded at once: their values, and all that they become, fit the first-level cache.
 _ROWS = 512
+# Signals whose values are turned into columns at once: two cache lines of a row.
+_COLUMNS = 16
 # Numba guards every signed index against negative numbers, which costs more than what is done at the place.
 _U = np.uint64
 _NONE, _ONE = np.uint64(0), np.uint64(1)
@@ -58,6 +60,7 @@ def _room(rows, most):  # type: ignore[no-untyped-def]
     for level in range(LEVELS):
         start[level] = size
         size += most + (rows >> level) + 2
+    size += most  # copies of a level go on behind its last bucket
     buckets = Buckets(
         np.empty(size), np.zeros(size), np.empty(size, dtype=np.int64), np.zeros(LEVELS, dtype=np.int64),
         np.zeros(LEVELS, dtype=np.int64), start,
@@ -89,23 +92,37 @@ def fold(values, index, windows, rule, low, high, ranges, statistic, threshold, 
     count, rows = np.int64(0), values.shape[0]
     buckets, splits = _room(min(rows, _ROWS), windows.total.shape[2])
     row_of = np.empty(min(rows, _ROWS), dtype=np.int64)
+    # Columns a power of two apart would push each other out of the cache.
+    columns = np.empty((_COLUMNS, _ROWS + 8))
     for start in range(0, rows, _ROWS):
         for f in range(values.shape[1]):
+            if f % _COLUMNS == 0:
+                _turn(values, start, f, columns)
             count = _fold_signal(
-                f, start, count, values, index, windows, rule, (low[f], high[f], ranges[f]), buckets, splits, row_of,
-                (statistic, threshold), whole, real,
+                f, start, count, columns[f % _COLUMNS], index, windows, rule, (low[f], high[f], ranges[f]), buckets,
+                splits, row_of, (statistic, threshold), whole, real,
             )  # fmt: skip
     return count
 
 
 @njit(**BORROWING)
-def _fold_signal(f, start, count, values, index, windows, rule, limits, buckets, splits, row_of, shown, whole, real):  # type: ignore[no-untyped-def]
+def _turn(values, start, f, columns):  # type: ignore[no-untyped-def]
+    """Copy the values of some signals from `f` on so that each signal's stand in one piece."""
+    rows, width = _U(min(_ROWS, values.shape[0] - start)), _U(min(_COLUMNS, values.shape[1] - f))
+    begin, left = _U(start), _U(f)
+    for row in range(rows):
+        for k in range(width):
+            columns[k, row] = values[begin + row, left + k]
+
+
+@njit(**BORROWING)
+def _fold_signal(f, start, count, column, index, windows, rule, limits, buckets, splits, row_of, shown, whole, real):  # type: ignore[no-untyped-def]
     """Fold one signal's values of the rows from `start` on."""
     low, high, value_range = limits
     statistic, threshold = shown
-    stop = min(start + _ROWS, values.shape[0])
+    stop = min(start + _ROWS, index.shape[0])
     _load(f, windows, buckets)
-    left = _gather(f, start, stop, values, index, low, high, buckets, row_of)
+    left = _gather(start, stop, column, index, low, high, buckets, row_of)
     at, told = 0, start
     while at < left:
         at, told, verdict = _advance(
@@ -125,51 +142,66 @@ def _fold_signal(f, start, count, values, index, windows, rule, limits, buckets,
 
 @njit(**BORROWING)
 def _load(f, windows, buckets):  # type: ignore[no-untyped-def]
-    for level in range(LEVELS):
-        buckets.head[level] = buckets.start[level]
-        buckets.tail[level] = buckets.start[level] + windows.used[f, level]
-    level = 0
-    while level < LEVELS and windows.used[f, level] > 0:
+    total, squares, first, used = windows.total[f], windows.squares[f], windows.first[f], windows.used[f]
+    depth = _NONE
+    for level in range(_U(LEVELS)):
+        buckets.head[level], buckets.tail[level] = buckets.start[level], buckets.start[level] + used[level]
+        depth += _ONE if used[level] > 0 else _NONE
+    # One array a loop, and all places of a level: checks for overlap and a count that nobody can foresee cost more than
+    # the copies. Buckets of one value have no squares.
+    for level in range(depth):
         start = _U(buckets.start[level])
-        for k in range(_U(windows.used[f, level])):
-            buckets.total[start + k] = windows.total[f, level, k]
-            buckets.squares[start + k] = windows.squares[f, level, k]
-            buckets.first[start + k] = windows.first[f, level, k]
-        level += 1
+        for k in range(_U(total.shape[1])):
+            buckets.total[start + k] = total[level, k]
+    for level in range(_ONE, depth):
+        start = _U(buckets.start[level])
+        for k in range(_U(total.shape[1])):
+            buckets.squares[start + k] = squares[level, k]
+    for level in range(depth):
+        start = _U(buckets.start[level])
+        for k in range(_U(total.shape[1])):
+            buckets.first[start + k] = first[level, k]
 
 
-@njit(inline="always", **BORROWING)
+@njit(**BORROWING)
 def _store(f, windows, buckets):  # type: ignore[no-untyped-def]
-    for level in range(LEVELS):
-        windows.used[f, level] = buckets.tail[level] - buckets.head[level]
-    level = 0
-    while level < LEVELS and windows.used[f, level] > 0:
+    total, squares, first, used = windows.total[f], windows.squares[f], windows.first[f], windows.used[f]
+    depth = _NONE
+    for level in range(_U(LEVELS)):
+        used[level] = buckets.tail[level] - buckets.head[level]
+        depth += _ONE if used[level] > 0 else _NONE
+    for level in range(depth):
         head = _U(buckets.head[level])
-        for k in range(_U(windows.used[f, level])):
-            windows.total[f, level, k] = buckets.total[head + k]
-            windows.squares[f, level, k] = buckets.squares[head + k]
-            windows.first[f, level, k] = buckets.first[head + k]
-        level += 1
+        for k in range(_U(total.shape[1])):
+            total[level, k] = buckets.total[head + k]
+    for level in range(_ONE, depth):
+        head = _U(buckets.head[level])
+        for k in range(_U(total.shape[1])):
+            squares[level, k] = buckets.squares[head + k]
+    for level in range(depth):
+        head = _U(buckets.head[level])
+        for k in range(_U(total.shape[1])):
+            first[level, k] = buckets.first[head + k]
 
 
 @njit(inline="always", **BORROWING)
-def _gather(f, start, stop, values, index, low, high, buckets, row_of):  # type: ignore[no-untyped-def]
+def _gather(start, stop, column, index, low, high, buckets, row_of):  # type: ignore[no-untyped-def]
     """Write a signal's values that are not missing, clipped, behind the buckets of level 0; returns their number."""
     total, first, begin, end = buckets.total, buckets.first, _U(buckets.tail[0]), _U(stop - start)
     missing = 0
     for k in range(end):
-        buckets.squares[begin + k] = 0.0
-        x = min(max(values[_U(start) + k, f], low), high)
+        x = min(max(column[k], low), high)
         total[begin + k] = x
-        missing += 1 if np.isnan(values[_U(start) + k, f]) or abs(x) > LARGEST else 0
+        missing += 1 if np.isnan(column[k]) or abs(x) > LARGEST else 0
     for k in range(end):
         first[begin + k], row_of[k] = index[_U(start) + k], np.int64(_U(start) + k)
     if missing:
-        end = _NONE
-        for row in range(start, stop):
-            x = min(max(values[row, f], low), high)
-            total[begin + end], first[begin + end], row_of[end] = x, index[row], row
-            end += _NONE if np.isnan(values[row, f]) or abs(x) > LARGEST else _ONE
+        taken = _NONE
+        for k in range(end):
+            x = min(max(column[k], low), high)
+            total[begin + taken], first[begin + taken], row_of[taken] = x, index[_U(start) + k], np.int64(_U(start) + k)
+            taken += _NONE if np.isnan(column[k]) or abs(x) > LARGEST else _ONE
+        end = taken
     return np.int64(end)
 
 
@@ -189,6 +221,8 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
             buckets.head[level] = buckets.tail[level]
         windows.counters[f, :] = 0
         ticks, width, depth, top, due = 0, 0, 1, 0, rule.clock
+    # Anew after each alarm, which may have dropped buckets that were to merge.
+    _merge(left - at, most, buckets)
     while at < left and verdict == 0:
         run = min(due, left - at)
         top = max(top, _insert(run, most, buckets))
@@ -213,17 +247,16 @@ def _advance(f, at, left, told, windows, rule, value_range, buckets, splits, row
 
 
 @njit(inline="always", **BORROWING)
-def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
-    """Take the next `run` values behind level 0; returns the highest level that changed.
+def _merge(values, most, buckets):  # type: ignore[no-untyped-def]
+    """Make the buckets that the next `values` values behind level 0 will make, without taking the values.
 
     A level that holds more than `most` merges its two oldest. Which buckets merge does not depend on when: they are
     the oldest, in order, and as many pairs as it takes. So all that enter a level are appended at once.
     """
     total, squares, first, head, tail, _ = buckets
-    level, inverse, half = 0, 1.0, 0.5
-    tail[0] += run
-    while tail[level] - head[level] > most:
-        pairs = (tail[level] - head[level] - most + 1) // 2
+    level, inverse, half, held = 0, 1.0, 0.5, tail[0] - head[0] + values
+    while held > most:
+        pairs = (held - most + 1) // 2
         begin, end = _U(head[level]), _U(tail[level + 1])
         for k in range(_U(pairs)):
             one, two, out = begin + k + k, begin + k + k + _ONE, end + k
@@ -231,10 +264,22 @@ def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
             squares[out] = squares[one] + squares[two] + gap * gap * half
             total[out] = total[one] + total[two]
             first[out] = first[one]
-        head[level] += 2 * pairs
-        tail[level + 1] += pairs
         level, inverse, half = level + 1, inverse * 0.5, half + half
-    return level
+        held = tail[level] - head[level] + pairs
+
+
+@njit(inline="always", **BORROWING)
+def _insert(run, most, buckets):  # type: ignore[no-untyped-def]
+    """Take the next `run` values, whose buckets `_merge` has made; returns the highest level that changed."""
+    head, tail = buckets.head, buckets.tail
+    level = _NONE
+    tail[level] += run
+    while tail[level] - head[level] > most:
+        pairs = (tail[level] - head[level] - most + 1) >> 1
+        head[level] += pairs + pairs
+        level += _ONE
+        tail[level] += pairs
+    return np.int64(level)
 
 
 @njit(inline="always", **BORROWING)

@@ -115,15 +115,16 @@ class AdwinBank:
     def update_many(self, values: Floats, index: Ints) -> BlockResult:
         """Fold rows [n, F] (NaN: that signal skips the row); `index` [n] gives their positions."""
         block, positions = checked_block(values, index, self.n_signals)
-        statistic, threshold = (np.empty(block.shape[::-1]) for _ in range(2))
+        # One piece of memory: of two, long ones go back to the system and are faulted in anew with each block.
+        shown = np.empty((2, *block.shape[::-1]))
         # One alarm a check at most.
         most = self.n_signals * (len(block) // self._rule.clock + 1)
         whole, real = np.empty((most, 8), dtype=np.int64), np.empty((most, 3))
         count = fold(
-            block, positions, self._window, self._rule, self._low, self._high, self._range, statistic, threshold,
+            block, positions, self._window, self._rule, self._low, self._high, self._range, shown[0], shown[1],
             whole, real,
         )  # fmt: skip
-        return BlockResult(alarms_from(whole[:count], real[:count]) if count else [], statistic.T, threshold.T)
+        return BlockResult(alarms_from(whole[:count], real[:count]) if count else [], shown[0].T, shown[1].T)
 
     def moments(self, signal: int) -> tuple[int, float, float]:
         """Width, sum and sum of squared deviations of a signal's window."""
