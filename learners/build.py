@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.base import Learner, Task
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
+from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
@@ -25,6 +27,7 @@ COMPILED: dict[str, Any] = {
     for kind in (
         AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
         StreamingRandomPatches,
+        AdaptiveRandomForestRegressor, HoeffdingTreeRegressor,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.

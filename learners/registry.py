@@ -11,12 +11,14 @@ from typing import Any
 
 from learners import codec
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
+from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
@@ -26,9 +28,11 @@ __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 
 _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_random_forest": AdaptiveRandomForest.restore,
+    "adaptive_random_forest_regressor": AdaptiveRandomForestRegressor.restore,
     "frozen": FrozenProbe.restore,
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
+    "hoeffding_tree_regressor": HoeffdingTreeRegressor.restore,
     "leveraging_bagging": LeveragingBagging.restore,
     "majority": Majority.restore,
     "mean": Mean.restore,
@@ -84,8 +88,12 @@ LEARNERS: dict[str, LearnerEntry] = {
     "no_change": LearnerEntry("classification", lambda _: NoChange(), learns=False),
     "no_change_regression": LearnerEntry("regression", lambda _: NoChange("regression"), learns=False),
     "compiled_adaptive_random_forest": _compiled(AdaptiveRandomForest, trees=3),
+    "compiled_adaptive_random_forest_regressor": LearnerEntry(
+        "regression", lambda seed: AdaptiveRandomForestRegressor(trees=3, seed=seed)
+    ),
     "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
     "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
+    "compiled_hoeffding_tree_regressor": LearnerEntry("regression", lambda _: HoeffdingTreeRegressor()),
     "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
     "compiled_oza_bagging_adwin": _compiled(OzaBaggingAdwin, trees=3),
     "compiled_streaming_random_patches": _compiled(StreamingRandomPatches, trees=3),
