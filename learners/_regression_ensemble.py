@@ -101,7 +101,7 @@ class RegressionEnsemble:
         return out
 
     def _run_part(self, rows: Floats, targets: Floats, out: Floats) -> None:
-        standard, tidy, limits = np.empty(rows.shape), np.empty(len(rows)), np.empty((len(rows), 2))
+        standard, tidy, limits = np.empty(rows.shape), np.empty(len(rows)), np.empty((len(rows), 3))
         standardize(rows, targets, self.pool.nominal, self.scale, standard)
         said, trust = np.empty((len(rows), self.plan.trees)), np.empty((len(rows), self.plan.trees))
         start = 0
@@ -115,7 +115,7 @@ class RegressionEnsemble:
             if last < len(rows):
                 self.start_anew()
             start = last + 1
-        aggregate(said, trust, VOTES[self.plan.aggregation], out)
+        aggregate(said, trust, limits, VOTES[self.plan.aggregation], out)
 
     def _tidied(self, rows: Floats) -> Floats:
         if rows.ndim != 2 or rows.shape[1] != len(self.nominal):

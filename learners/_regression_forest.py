@@ -105,8 +105,11 @@ def _watch(t, error, members, record, windows, pool, rule, streams):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def aggregate(said, trust, vote, out):  # type: ignore[no-untyped-def]
-    """Make one answer of those of the trees that know something: mean, median, or weighted by 1 / squared error."""
+def aggregate(said, trust, limits, vote, out):  # type: ignore[no-untyped-def]
+    """Make one answer of those of the trees that know something: mean, median, or weighted by 1 / squared error.
+
+    Where none does, the mean of the targets in `limits` is the answer.
+    """
     trees = said.shape[1]
     values = np.empty(trees)
     for r in range(said.shape[0]):
@@ -126,7 +129,7 @@ def aggregate(said, trust, vote, out):  # type: ignore[no-untyped-def]
             values[i] = y
             known += 1
         if known == 0:
-            out[r] = np.nan
+            out[r] = limits[r, 2]
         elif vote == MEDIAN_VOTE:
             out[r] = 0.5 * values[(known - 1) // 2] + 0.5 * values[known // 2]
         else:

@@ -76,13 +76,16 @@ def clipped(y, clip):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def tidy_targets(targets, clip, start, out, limits):  # type: ignore[no-untyped-def]
-    """Clip the targets from row `start` on into `out`, with the range of all before each row in `limits` [n, 2].
+    """Clip the targets from row `start` on into `out`; `limits` [n, 3] gets least, largest and mean before each row.
+
+    The mean, which answers where no tree can, is NaN before the first scale.
 
     Returns the row after which all trees must begin anew, because the first scale shows a target before it to have
     been absurd; the number of rows if there is none.
     """
     for r in range(start, targets.shape[0]):
         limits[r, 0], limits[r, 1] = clip[_LOW], clip[_HIGH]
+        limits[r, 2] = clip[_MEAN] if clip[_COUNT] >= START_N else np.nan
         out[r] = targets[r]
         if np.isnan(targets[r]):
             continue

@@ -22,9 +22,10 @@ def build(estimator: str, task: Any = "classification", **parameters: Any) -> An
 @pytest.mark.parametrize("name", sorted(COMPILED))
 def test_every_compiled_learner_is_built_by_its_name(name: str) -> None:
     """`anchorwatch.NAME` gives the learner, and its snapshot finds the way back without the name."""
-    learner = build(f"anchorwatch.{name}")
+    task: Any = getattr(COMPILED[name], "task", "classification")
+    learner = build(f"anchorwatch.{name}", task)
     assert type(learner) is COMPILED[name]
-    for x, y in separable("classification", 60):
+    for x, y in separable(task, 60):
         step(learner, x, y)
     assert restore_learner(learner.snapshot()).snapshot() == learner.snapshot()
 
