@@ -6,7 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners._regression_adwin import WINDOW_N, clear_values
-from learners._regression_forest import ACTIVE, BACKGROUND, DRIFTS, DUE, MEMBER_N, RECORD_N, aggregate, block_of
+from learners._regression_forest import (
+    ACTIVE,
+    BACKGROUND,
+    DRIFTS,
+    DUE,
+    FADED,
+    MEMBER_N,
+    RECORD_N,
+    SCORED,
+    aggregate,
+    block_of,
+)
 from learners._regression_kernels import Rule, start_tree
 from learners._regression_layout import NODES_USED, Layout, Pool, allocate, layout_of, regrown, used_bytes
 from learners._regression_plan import LEAVES, VOTES, RegressionPlan
@@ -64,6 +75,20 @@ class RegressionEnsemble:
         self.members[:, BACKGROUND], self.members[:, DUE] = -1, 0
         for t in range(self.plan.trees):
             start_tree(self.members[t, ACTIVE], self.pool, self._rule(), self.streams, t)
+
+    def repair(self) -> int:
+        """Let the tree with the largest faded squared error begin anew; how many did."""
+        active = self.members[:, ACTIVE]
+        worst = int(np.argmax(self.record[active, FADED]))
+        region = active[worst]
+        if self.record[region, SCORED] == 0.0:
+            return 0
+        start_tree(region, self.pool, self._rule(), self.streams, worst)
+        self.record[region] = 0.0
+        self.members[worst, BACKGROUND], self.members[worst, DUE] = -1, 0
+        for a in range(2 * worst, 2 * worst + 2) if self.plan.is_forest else ():
+            clear_values(self.windows, a)
+        return 1
 
     def reshape(self, nominal: tuple[bool, ...]) -> None:
         """Forget all trees and make room for others over these columns."""

@@ -17,7 +17,7 @@ from learners._regression_kernels import answer, find_leaf, learn, start_tree
 from learners._regression_layout import LEFT
 from learners._regression_plan import MEDIAN_VOTE, WEIGHTED_VOTE
 
-__all__ = ["ACTIVE", "BACKGROUND", "DRIFTS", "DUE", "MEMBER_N", "RECORD_N", "aggregate", "block_of"]
+__all__ = ["ACTIVE", "BACKGROUND", "DRIFTS", "DUE", "FADED", "MEMBER_N", "RECORD_N", "SCORED", "aggregate", "block_of"]
 
 # Per member: region of its tree, region of the tree that grows in the background (-1: none), trees replaced, warnings,
 # and whether a drift was seen after which the background tree has not yet been the better one.
@@ -25,7 +25,7 @@ ACTIVE, BACKGROUND, DRIFTS, WARNINGS, DUE = range(5)
 MEMBER_N = 5
 # Per region: answers scored and sum of their squared errors since the tree began or, voting, since its last drift; and
 # the faded squared error.
-_SCORED, _SQUARES, _FADED = range(3)
+SCORED, _SQUARES, FADED = range(3)
 RECORD_N = 3
 # An error counts as 1 from three root mean squared errors on.
 _WIDE = 3.0
@@ -41,7 +41,7 @@ def block_of(rows, standard, targets, limits, said, trust, pool, rule, members, 
         for r in range(rows.shape[0]):
             active, y = members[t, ACTIVE], targets[r]
             node, shown, mean, linear = _ask(rows, standard, r, limits, active, pool, rule)
-            said[r, t], trust[r, t] = shown, record[active, _FADED] if record[active, _SCORED] > 0.0 else np.inf
+            said[r, t], trust[r, t] = shown, record[active, FADED] if record[active, SCORED] > 0.0 else np.inf
             if np.isnan(y):
                 continue
             weight, behind = draw_weight(poisson, streams, t), members[t, BACKGROUND]
@@ -71,10 +71,10 @@ def _score(i, error, record):  # type: ignore[no-untyped-def]
     """Note the error of the tree in region `i`, unless it knew nothing."""
     if np.isnan(error):
         return
-    record[i, _SCORED] += 1.0
+    record[i, SCORED] += 1.0
     record[i, _SQUARES] += error * error
-    rate = max(1.0 / record[i, _SCORED], 1.0 - _FADING)
-    record[i, _FADED] += rate * (error * error - record[i, _FADED])
+    rate = max(1.0 / record[i, SCORED], 1.0 - _FADING)
+    record[i, FADED] += rate * (error * error - record[i, FADED])
 
 
 @njit(cache=True, nogil=True)
@@ -83,7 +83,7 @@ def _watch(t, error, members, record, windows, pool, rule, streams):  # type: ig
     if rule.drift_delta <= 0.0:
         return
     active, spare = members[t, ACTIVE], 2 * t + 1 - members[t, ACTIVE] % 2
-    scale = _WIDE * math.sqrt(record[active, _SQUARES] / record[active, _SCORED])
+    scale = _WIDE * math.sqrt(record[active, _SQUARES] / record[active, SCORED])
     share = min(error / scale, 1.0) if scale > 0.0 else 0.0
     warned = rule.warning_delta > 0.0 and add_value(windows, 2 * t, share, rule.warning_delta)
     drifted = add_value(windows, 2 * t + 1, share, rule.drift_delta)
@@ -95,7 +95,7 @@ def _watch(t, error, members, record, windows, pool, rule, streams):  # type: ig
         record[spare, :] = 0.0
     if drifted:
         members[t, DUE] = 1
-    is_better = record[spare, _SCORED] >= _COMPARED_N and record[spare, _FADED] < record[active, _FADED]
+    is_better = record[spare, SCORED] >= _COMPARED_N and record[spare, FADED] < record[active, FADED]
     if members[t, DUE] == 0 or members[t, BACKGROUND] < 0 or not is_better:
         return
     members[t, ACTIVE], members[t, BACKGROUND], members[t, DUE] = spare, -1, 0

@@ -158,6 +158,10 @@ class RegressionLearner:
         targets.clear()
         places.clear()
 
+    def repair(self) -> int:
+        """Let the tree that erred most over its last hundred answers begin anew; how many did (0 before any answer)."""
+        return self._ensemble.repair()
+
     def snapshot(self) -> bytes:
         """Canonical bytes of configuration and state."""
         from learners._regression_state import tree_of

@@ -87,6 +87,21 @@ def test_recovers_from_a_drift(aggregation: Any) -> None:
     assert _mae(said, values, 6_000) < 1.1
 
 
+def test_repair_replaces_the_worst_tree() -> None:
+    """After a drift that nothing watches, a repair puts a new tree in the place of the worst of three, and the error falls."""
+    rows, values = _stream(6_000, turn_at=3_000)
+    left, repaired = (AdaptiveRandomForestRegressor(5, (4,), trees=3, drift_delta=0.0) for _ in range(2))
+    assert left.repair() == 0
+    for learner in (left, repaired):
+        learner.learn_many(rows[:3_200], values[:3_200])
+    assert repaired.repair() == 1
+    assert repaired.state_bytes < left.state_bytes
+    part = slice(3_200, 6_000)
+    errors = [_mae(learner.step_many(rows[part], values[part]), values[part], 500) for learner in (left, repaired)]
+    assert errors[1] < 0.95 * errors[0]
+    assert type(repaired).restore(repaired.snapshot()).snapshot() == repaired.snapshot()
+
+
 def test_without_drift_hardly_a_tree_is_replaced() -> None:
     """On a steady stream the watch over the errors leaves the trees alone."""
     forest = AdaptiveRandomForestRegressor(5, (4,))
