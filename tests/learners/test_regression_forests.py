@@ -88,7 +88,7 @@ def test_recovers_from_a_drift(aggregation: Any) -> None:
 
 
 def test_repair_replaces_the_worst_tree() -> None:
-    """After a drift that nothing watches, a repair puts a new tree in the place of the worst of three, and the error falls."""
+    """After a drift that nothing watches, a new tree in the place of the worst of three lets the error fall."""
     rows, values = _stream(6_000, turn_at=3_000)
     left, repaired = (AdaptiveRandomForestRegressor(5, (4,), trees=3, drift_delta=0.0) for _ in range(2))
     assert left.repair() == 0
