@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
 from learners.decay import Decay
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
+from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
@@ -34,6 +36,7 @@ COMPILED: dict[str, Any] = {
         StreamingRandomPatches,
         LinearRegression, NaiveBayes, SoftmaxRegression,
         AdaptiveWindow, Decay, SlidingWindow,
+        AdaptiveRandomForestRegressor, HoeffdingTreeRegressor,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.

@@ -12,6 +12,7 @@ from typing import Any
 
 from learners import codec
 from learners.adaptive_random_forest import AdaptiveRandomForest
+from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
@@ -20,6 +21,7 @@ from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
+from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.linear_regression import LinearRegression
 from learners.naive_bayes import NaiveBayes
@@ -36,9 +38,11 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_random_forest": AdaptiveRandomForest.restore,
     "adaptive_window": AdaptiveWindow.restore,
     "decay": Decay.restore,
+    "adaptive_random_forest_regressor": AdaptiveRandomForestRegressor.restore,
     "frozen": FrozenProbe.restore,
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
+    "hoeffding_tree_regressor": HoeffdingTreeRegressor.restore,
     "leveraging_bagging": LeveragingBagging.restore,
     "linear_regression": LinearRegression.restore,
     "majority": Majority.restore,
@@ -108,8 +112,12 @@ LEARNERS: dict[str, LearnerEntry] = {
     "no_change": LearnerEntry("classification", lambda _: NoChange(), learns=False),
     "no_change_regression": LearnerEntry("regression", lambda _: NoChange("regression"), learns=False),
     "compiled_adaptive_random_forest": _compiled(AdaptiveRandomForest, trees=3),
+    "compiled_adaptive_random_forest_regressor": LearnerEntry(
+        "regression", lambda seed: AdaptiveRandomForestRegressor(trees=3, seed=seed)
+    ),
     "compiled_hoeffding_adaptive_tree": _compiled(HoeffdingAdaptiveTree),
     "compiled_hoeffding_tree": LearnerEntry("classification", lambda _: HoeffdingTree()),
+    "compiled_hoeffding_tree_regressor": LearnerEntry("regression", lambda _: HoeffdingTreeRegressor()),
     "compiled_leveraging_bagging": _compiled(LeveragingBagging, trees=3),
     "compiled_linear_regression": LearnerEntry("regression", lambda _: LinearRegression()),
     "compiled_naive_bayes": LearnerEntry("classification", lambda _: NaiveBayes(decay=0.999)),

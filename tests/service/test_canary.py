@@ -8,7 +8,7 @@ import pytest
 
 from service.config import Config, ConfigurationError
 from service.view import MonitorHistory, monitor_view
-from tests.service.fold_rig import MONITOR, Folded, configured, fold, label, prediction
+from tests.service.fold_rig import Folded, configured, fold, label, prediction
 
 TREE = {"estimator": "river.tree.HoeffdingTreeClassifier", "parameters": {"grace_period": 10}}
 REFERENCE_N, TURN = 200, 400

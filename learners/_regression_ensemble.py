@@ -1,0 +1,184 @@
+"""State of the compiled regression learners: arrays that grow with the columns, and the block call."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners._regression_adwin import WINDOW_N, clear_values
+from learners._regression_forest import (
+    ACTIVE,
+    BACKGROUND,
+    DRIFTS,
+    DUE,
+    FADED,
+    MEMBER_N,
+    RECORD_N,
+    SCORED,
+    aggregate,
+    block_of,
+)
+from learners._regression_kernels import Rule, start_tree
+from learners._regression_layout import NODES_USED, Layout, Pool, allocate, layout_of, regrown, used_bytes
+from learners._regression_plan import LEAVES, VOTES, RegressionPlan
+from learners._regression_scale import CLIP_N, SCALE_N, standardize, tidy_targets
+
+__all__ = ["RegressionEnsemble"]
+
+Floats = NDArray[np.float64]
+_LARGEST = 1e100  # squares and their sums stay finite
+_MASK = (1 << 64) - 1
+_POISSON_PLACES = 64
+# A tree that sees two of three columns lacks what it needs too often.
+_LEAST_COLUMNS = 3
+# Rows at once: what lies between the trees' passes stays small.
+_ROWS = 2_048
+
+
+class RegressionEnsemble:
+    """The trees of one learner."""
+
+    def __init__(self, plan: RegressionPlan, columns: int, nominal: tuple[int, ...] = ()) -> None:
+        self.plan = plan
+        self._regions = plan.trees * (2 if plan.is_forest else 1)
+        self._poisson = _poisson_places(plan.mean_weight)
+        self.nominal: tuple[bool, ...] = ()
+        self.layout: Layout
+        self.pool: Pool
+        self.reshape(tuple(column in nominal for column in range(columns)))
+        self.members = np.zeros((plan.trees, MEMBER_N), dtype=np.int64)
+        self.members[:, ACTIVE] = np.arange(plan.trees) * (self._regions // plan.trees)
+        self.members[:, BACKGROUND] = -1
+        self.record = np.zeros((self._regions, RECORD_N))
+        self.windows = np.zeros((self._regions if plan.is_forest else 0, WINDOW_N))
+        self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
+        self.clip = np.zeros(CLIP_N)
+        self.scale = np.zeros((columns, SCALE_N))
+        self.start_anew()
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the nodes and leaves in use, and of all that has a fixed size."""
+        fixed = (self.members, self.record, self.windows, self.streams, self.clip, self.scale)
+        return sum(part.nbytes for part in fixed) + used_bytes(self.pool)
+
+    @property
+    def replaced_n(self) -> int:
+        """How many trees have been replaced because of a drift."""
+        return int(self.members[:, DRIFTS].sum())
+
+    def start_anew(self) -> None:
+        """Let every tree forget all; numbers go on from where the generators stand."""
+        for a in range(len(self.windows)):
+            clear_values(self.windows, a)
+        self.record[:] = 0.0
+        self.members[:, BACKGROUND], self.members[:, DUE] = -1, 0
+        for t in range(self.plan.trees):
+            start_tree(self.members[t, ACTIVE], self.pool, self._rule(), self.streams, t)
+
+    def repair(self) -> int:
+        """Let the tree with the largest faded squared error begin anew; how many did."""
+        active = self.members[:, ACTIVE]
+        worst = int(np.argmax(self.record[active, FADED]))
+        region = active[worst]
+        if self.record[region, SCORED] == 0.0:
+            return 0
+        start_tree(region, self.pool, self._rule(), self.streams, worst)
+        self.record[region] = 0.0
+        self.members[worst, BACKGROUND], self.members[worst, DUE] = -1, 0
+        for a in range(2 * worst, 2 * worst + 2) if self.plan.is_forest else ():
+            clear_values(self.windows, a)
+        return 1
+
+    def reshape(self, nominal: tuple[bool, ...]) -> None:
+        """Forget all trees and make room for others over these columns."""
+        self.nominal = nominal
+        self.layout = self._layout_for(len(nominal))
+        self.pool = allocate(self.layout, nominal)
+
+    def grow(self, nominal: tuple[bool, ...]) -> None:
+        """Make places for more columns (appended); nothing happens where there are none.
+
+        Raises
+        ------
+        ValueError
+            the byte budget does not hold a leaf a tree of that width; nothing has changed then.
+        """
+        if nominal == self.nominal:
+            return
+        layout = self._layout_for(len(nominal))
+        self.pool = regrown(self.pool, self.layout, layout, nominal)
+        self.layout, self.nominal = layout, nominal
+        added = len(nominal) - len(self.scale)
+        self.scale = np.concatenate([self.scale, np.zeros((added, SCALE_N))])
+        for t in range(self.plan.trees):
+            for region in self.members[t, :2]:
+                if region >= 0 and self.pool.region[region, NODES_USED] == 0:
+                    start_tree(region, self.pool, self._rule(), self.streams, t)
+
+    def run(self, rows: Floats, targets: Floats) -> Floats:
+        """Answers [n] to `rows`, each before it is learned (target NaN: it is not); NaN while nothing is known."""
+        rows = self._tidied(rows)
+        out = np.empty(len(rows))
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            self._run_part(rows[part], targets[part], out[part])
+        return out
+
+    def _run_part(self, rows: Floats, targets: Floats, out: Floats) -> None:
+        standard, tidy, limits = np.empty(rows.shape), np.empty(len(rows)), np.empty((len(rows), 3))
+        standardize(rows, targets, self.pool.nominal, self.scale, standard)
+        said, trust = np.empty((len(rows), self.plan.trees)), np.empty((len(rows), self.plan.trees))
+        start = 0
+        while start < len(rows):
+            last = tidy_targets(targets, self.clip, start, tidy, limits)
+            part = slice(start, last + 1)
+            block_of(
+                rows[part], standard[part], tidy[part], limits[part], said[part], trust[part], self.pool, self._rule(),
+                self.members, self.record, self.windows, self.streams, self._poisson,
+            )  # fmt: skip
+            if last < len(rows):
+                self.start_anew()
+            start = last + 1
+        aggregate(said, trust, limits, VOTES[self.plan.aggregation], out)
+
+    def _tidied(self, rows: Floats) -> Floats:
+        if rows.ndim != 2 or rows.shape[1] != len(self.nominal):
+            raise ValueError(f"rows of shape {rows.shape}: must be [n, {len(self.nominal)}]")
+        rows = np.clip(rows, -_LARGEST, _LARGEST)
+        for column in np.flatnonzero(self.nominal):
+            codes = np.trunc(rows[:, column])
+            rows[:, column] = np.where((codes < 0) | (codes >= self.plan.categories_cap), np.nan, codes)
+        return rows
+
+    def _layout_for(self, columns: int) -> Layout:
+        observed_n = max(round(self.plan.columns_share * columns), _LEAST_COLUMNS)
+        return layout_of(columns, min(observed_n, columns), self._regions, self.plan.budget_bytes)
+
+    def _rule(self) -> Rule:
+        plan = self.plan
+        return Rule(
+            grace=plan.grace_n, delta=plan.delta, tau=plan.tau, least=plan.split_least_n,
+            leaf_mode=LEAVES[plan.leaf], rate=plan.learning_rate, fading=plan.fading,
+            nodes=self.layout.nodes, blocks=self.layout.blocks,
+            warning_delta=plan.warning_delta, drift_delta=plan.drift_delta,
+        )  # fmt: skip
+
+
+def _scrambled(seed: int, t: int) -> int:
+    """Where stream `t` of `seed` begins: SplitMix64's finalizer twice, so that neighbours have nothing in common."""
+    z = 0
+    for part in (seed, t):
+        z = (z + part + 0x9E3779B97F4A7C15) & _MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        z ^= z >> 31
+    return z
+
+
+def _poisson_places(mean: float) -> Floats:
+    """Distribution function of a Poisson number; empty for a weight that is always 1."""
+    if mean == 0.0:
+        return np.zeros(0)
+    parts = np.cumsum([0.0, *np.log(np.arange(1, _POISSON_PLACES))])
+    return np.cumsum(np.exp(np.arange(_POISSON_PLACES) * np.log(mean) - mean - parts))
