@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from learners.river_adapter import RiverLearner
+from learners.base import Learner
+from learners.registry import restore_learner
 from service.api_models import NotReadyError
 from service.config import Config
 from service.learner_input import feature_names, feature_rows, present
@@ -20,7 +21,7 @@ from stream.events import RawMessage
 __all__ = ["answer"]
 
 _ANY_TIME_MS = 1_577_836_800_000  # 2020: an answer does not depend on it
-_kept: dict[str, tuple[bytes, RiverLearner]] = {}
+_kept: dict[str, tuple[bytes, Learner]] = {}
 _guard = threading.Lock()
 
 
@@ -44,7 +45,7 @@ def answer(
     with _guard:
         kept = _kept.get(monitor)
         if kept is None or kept[0] != snapshot:
-            kept = _kept[monitor] = (snapshot, RiverLearner.restore(snapshot))
+            kept = _kept[monitor] = (snapshot, restore_learner(snapshot))
         predicted, scores = Member(name, "champion", kept[1]).answer(
             x, classification=settings.task == "classification"
         )
