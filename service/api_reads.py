@@ -22,6 +22,8 @@ __all__ = ["json_response", "known_monitor", "port_of", "router"]
 
 router = APIRouter()
 
+_LONG = frozenset({"series", "segments"})
+
 DriftStatus = Literal["warning", "drift", "resolved", "revised", "retracted", "accepted"]
 DriftKind = Literal["data", "concept", "performance", "prediction", "quality"]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="How many at most.")]
@@ -99,11 +101,12 @@ def _waiting(name: str, task: str) -> Record:
     }
 
 
-@router.get("/v1/monitors", tags=["read"], summary="All monitors, without their series")
+@router.get("/v1/monitors", tags=["read"], summary="All monitors, in brief")
 def _monitors(request: Request) -> Response:
-    """Phase, verdict, counts, signals, open episodes and models of every monitor, and the service's own figures."""
+    """Phase, verdict, counts, signals, open episodes and models of every monitor, and the service's own figures.
+    Series and segments, of which there may be many, stand with each monitor."""
     port = port_of(request)
-    brief = {n: {k: v for k, v in m.items() if k != "series"} for n, m in _all_monitors(port).items()}
+    brief = {n: {k: v for k, v in m.items() if k not in _LONG} for n, m in _all_monitors(port).items()}
     return json_response({"service": port.view().get("service", {}), "monitors": brief})
 
 

@@ -65,7 +65,22 @@ class Disagreement:
                 self.others[name].load(state["others"][name])
 
 
-def spreads(committee: Committee) -> dict[str, float]:
+def reading(disagreement: Disagreement, committee: Committee, *, features_drift: bool) -> dict[str, Any]:
+    """What the read view says: the shares, their means, and what to make of them.
+
+    `says` is `agreement`, `instability` (members disagree while no feature drifts), `drift` (they do while features
+    drift), or None while nothing is known. `between` is the mean over the learners, `within` the champion's own.
+    """
+    by_learner, own = disagreement.shares(), _spreads(committee)
+    between = sum(by_learner.values()) / len(by_learner) if by_learner else None
+    within = own.get(committee.champion or "")
+    known = [value for value in (between, within) if value is not None]
+    unstable = "drift" if features_drift else "instability"
+    says = None if not known else unstable if max(known) >= UNSTABLE else "agreement"
+    return {"between": between, "within": within, "by_learner": by_learner, "own": own, "says": says}
+
+
+def _spreads(committee: Committee) -> dict[str, float]:
     """By learner, the share of its own parts (trees, members) that disagree with its answer, of those that tell it."""
     told = {}
     for name, member in committee.members.items():
@@ -74,18 +89,3 @@ def spreads(committee: Committee) -> dict[str, float]:
         if value is not None:
             told[name] = float(value)
     return told
-
-
-def reading(disagreement: Disagreement, committee: Committee, *, features_drift: bool) -> dict[str, Any]:
-    """What the read view says: the shares, their means, and what to make of them.
-
-    `says` is `agreement`, `instability` (members disagree while no feature drifts), `drift` (they do while features
-    drift), or None while nothing is known. `between` is the mean over the learners, `within` the champion's own.
-    """
-    by_learner, own = disagreement.shares(), spreads(committee)
-    between = sum(by_learner.values()) / len(by_learner) if by_learner else None
-    within = own.get(committee.champion or "")
-    known = [value for value in (between, within) if value is not None]
-    unstable = "drift" if features_drift else "instability"
-    says = None if not known else unstable if max(known) >= UNSTABLE else "agreement"
-    return {"between": between, "within": within, "by_learner": by_learner, "own": own, "says": says}

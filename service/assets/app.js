@@ -1,6 +1,7 @@
 // Polls the service, keeps the last answer, redraws. While the service is away the page says so and tries again.
 import { followCursor } from "./charts.js";
 import { clock, h, patch, span, zone } from "./dom.js";
+import { notes, segments } from "./segments.js";
 import { happened, tabs, verdict, verdictOf } from "./verdict.js";
 import { intake, learners, mainChart, sideCharts, signals } from "./views.js";
 import * as words from "./words.js";
@@ -148,7 +149,9 @@ function draw() {
   part("happened-body", () => happened(view));
   drawCharts();
   drawSignals();
-  part("learners-body", () => learners(view));
+  part("learners-body", () => [learners(view), notes(view)]);
+  $("segments").hidden = !Object.keys(view.m.segments || {}).length;
+  if (!$("segments").hidden) part("segments-body", () => segments(view));
   part("intake-body", () => intake(view));
   $("version").textContent = view.service.version || "";
 }

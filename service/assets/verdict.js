@@ -15,7 +15,7 @@ export function coverage(m) {
 function subject(m) {
   const versions = entries(m.producer);
   const mine = versions.find(([v]) => v === m.model_version) || versions.at(-1);
-  if (mine && mine[1].n !== 0) return ["your model", mine[1]];
+  if (mine && mine[1].n) return ["your model", mine[1]];
   const champion = entries(m.learners).find(([, l]) => l.role === "champion");
   return champion ? ["the champion", champion[1]] : ["your model", {}];
 }

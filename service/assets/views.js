@@ -117,6 +117,7 @@ function beatenBy(row, rows, metric, of) {
 function standing(row, rows, metric) {
   if (row.role === "baseline") return h("td", "muted", "to be beaten");
   const [now, ever] = [beatenBy(row, rows, metric, (r) => r.window), beatenBy(row, rows, metric, (r) => r)];
+  if (row.loses_to?.length) return h("td", "loses", `does not beat ${row.loses_to.map(words.baseline).join(", nor ")}`);
   const also = ever === now ? ", and over all" : ever ? `, ${words.baseline(ever.who)} over all` : "";
   if (now) return h("td", "loses", `${words.baseline(now.who)} wins here${also}`);
   if (ever) return h("td", "loses", `${words.baseline(ever.who)} wins over all`);

@@ -35,7 +35,7 @@ export const detectorName = (name) => DETECTORS[name] || String(name ?? "").toUp
 const ERRORS = { producer: "your model", champion: "the champion", probe: "the frozen probe" };
 const SIGNALS = {
   joint: "all features together", prediction: "predicted classes", score: "score of the model", margin: "margin of the two best classes",
-  delay: "delay of labels", context: "relation of inputs and label", missing: "missing values", unseen: "unseen categories",
+  delay: "delay of labels", context: "relation of inputs and label", missing: "missing values", review: "answers for review", unseen: "unseen categories",
 };
 
 /** `feature:amount` → amount, `error:producer@7` → error of your model (version 7) */

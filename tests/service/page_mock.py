@@ -137,7 +137,19 @@ def _models(depth: float) -> dict[str, Any]:
             "majority": _scores(0.741, 0.744, role="baseline", generation=0, replacements=0),
             "no_change": _scores(0.652, 0.659, role="baseline", generation=0, replacements=0),
         },
-    }
+        "segments": {
+            f"channel={channel}": {
+                "producer": {"7": _scores(0.881, round(0.884 - at * depth, 3))},
+                "champion": _scores(0.869, 0.872, name="hoeffding"), "challengers": {},
+                "coverage": {"matured": 1_000, "labelled": 930},
+            }
+            for at, channel in enumerate(("app", "web"), start=1)
+        },
+        "review": {"of": "champion", "margin": 0.2, "spread": None, "auto": 900, "review": 100,
+                   "window": {"n": 500, "share": 0.14}},
+        "agreement": {"between": 0.23, "within": None, "by_learner": {"logistic": 0.23}, "own": {},
+                      "says": "drift" if depth else "instability"},
+    }  # fmt: skip
 
 
 _VERDICTS = {
@@ -217,7 +229,8 @@ class MockService:
         """The JSON of one address, None where the service would say 404."""
         if path == "/v1/monitors":
             self.upto += 40 if self.moving else 0
-            brief = {n: {k: v for k, v in self._monitor(n).items() if k != "series"} for n in self.stories}
+            long = ("series", "segments")
+            brief = {n: {k: v for k, v in self._monitor(n).items() if k not in long} for n in self.stories}
             return {"monitors": brief, "service": self._service()}
         if path.startswith("/v1/monitors/"):
             return self._monitor(unquote(path.removeprefix("/v1/monitors/")))

@@ -27,12 +27,14 @@ FEATURES = {
     "age": {"type": "numeric", "sensitive": True, "bins": [10, 20, 30]},
     "hidden": {"type": "numeric", "learn": False},
 }
+COMPILED = {"estimator": "anchorwatch.HoeffdingTree", "parameters": {"grace_n": 10}}
 
 
-def test_an_answer_is_what_the_fold_would_say() -> None:
+@pytest.mark.parametrize("tree", [TREE, COMPILED], ids=["river", "compiled"])
+def test_an_answer_is_what_the_fold_would_say(tree: dict[str, Any]) -> None:
     """For the same features an answer on request equals the prediction that the fold then serves: sensitive values
     hashed and binned, booleans as texts, features that learners may not see left out."""
-    config = configured("key", features=FEATURES, learners={"tree": TREE})
+    config = configured("key", features=FEATURES, learners={"tree": tree})
     rows: list[dict[str, Any]] = [
         {"a": n % 5, "who": f"w{n % 3}", "flag": n % 2 == 0, "age": 10 + n % 15, "hidden": n} for n in range(300)
     ]

@@ -23,6 +23,7 @@ _FILES = (
     "app.js",
     "charts.js",
     "dom.js",
+    "segments.js",
     "verdict.js",
     "views.js",
     "words.js",
@@ -188,6 +189,47 @@ def test_table_names_each_baseline_that_wins(page: Page) -> None:
     assert said == "the last label wins here, the most frequent label over all"
 
 
+@stories(stories={"fraud": "drift"}, extra={"learners": {"lazy": {"n": 9, "loses_to": ["no_change", "majority"]}}})
+def test_a_model_that_does_not_beat_the_last_label_is_marked(page: Page) -> None:
+    """What the service names as not beaten stands beside the model."""
+    said = page.tab.text("#learners .loses")
+    assert said == "does not beat the last label, nor the most frequent label"
+
+
+@stories(stories={"fraud": "drift"})
+def test_segments_stand_in_a_table(page: Page) -> None:
+    """Each model has a row in each segment, with coverage; where it is clearly worse there, its accuracy is marked."""
+    cells = "[...document.querySelectorAll('#segments tbody tr')].map((r) => [...r.cells].map((c) => c.innerText))"
+    rows = page.tab.run(cells)
+    assert [row[:3] for row in rows] == [
+        ["channel=app", "your model (version 7)", "0.714"], ["channel=app", "hoeffding", "0.872"],
+        ["channel=web", "your model (version 7)", "0.544"], ["channel=web", "hoeffding", "0.872"],
+    ]  # fmt: skip
+    assert {row[-1] for row in rows} == {"93.0 %"}
+    assert page.tab.run("[...document.querySelectorAll('#segments .loses')].map((c) => c.innerText)") == ["0.544"]
+
+
+@stories(stories={"fraud": "learning"})
+def test_without_segments_there_is_no_table(page: Page) -> None:
+    """A monitor without segments does not show the section."""
+    assert page.tab.run("document.querySelector('#segments').hidden") is True
+
+
+@pytest.mark.parametrize(
+    ("page", "meaning"),
+    [
+        ({"stories": {"fraud": "fine"}}, "while no feature drifts: this is instability of the learners, not drift."),
+        ({"stories": {"fraud": "drift"}}, "while features drift: settle that before you call them unstable."),
+    ],
+    indirect=["page"],
+)
+def test_page_tells_instability_from_drift(page: Page, meaning: str) -> None:
+    """A line under the models says how far the members disagree, and what that means; another how many are unsure."""
+    said = page.tab.text("#learners-body")
+    assert f"The learners disagree with the champion on 23.0 % of the newest answers, {meaning}" in said
+    assert "For review (margin below 0.200): 14.0 % of the newest 500 of the champion's answers; 100 of 1,000" in said
+
+
 _HOSTILE_EXTRA = {
     "verdict": {"answer": "no", "since_ms": 1, "reason": HOSTILE, "what_to_do": HOSTILE},
     "incidents": [
@@ -200,7 +242,10 @@ _HOSTILE_EXTRA = {
     ],
     "coverage": {"by_class": {HOSTILE: {"matured": 9, "labelled": 1}}}, "model_version": HOSTILE,
     "producer": {HOSTILE: {"n": 1, "accuracy": 0.5}},
-    "learners": {HOSTILE: {"n": 1, "accuracy": 0.4, "role": HOSTILE}},
+    "learners": {HOSTILE: {"n": 1, "accuracy": 0.4, "role": HOSTILE, "loses_to": [HOSTILE]}},
+    "segments": {HOSTILE: {"producer": {HOSTILE: {"n": 1}}, "champion": {"name": HOSTILE}, "challengers": {HOSTILE: {}},
+                           "coverage": {"matured": 9, "labelled": 1}}},
+    "agreement": {"between": 0.5, "within": 0.5, "by_learner": {}, "own": {}, "says": HOSTILE},
     "series": {f"accuracy:{HOSTILE}": [[1, 0.5], [2, 0.6]]},
 }  # fmt: skip
 
@@ -306,5 +351,5 @@ def test_texts_have_contrast(page: Page) -> None:
 
 
 def test_page_is_small() -> None:
-    """All files of the page together are under 65 kB, uncompressed and as written: nothing to build or wait for."""
-    assert sum((Path(ASSETS) / name).stat().st_size for name in _FILES) < 65_000
+    """All files of the page together are under 70 kB, uncompressed and as written: nothing to build or wait for."""
+    assert sum((Path(ASSETS) / name).stat().st_size for name in _FILES) < 70_000
