@@ -34,13 +34,13 @@ _COMPARED_N, _COMPARED_DELTA = 300, 0.05
 _KEEP, _SWAP, _PRUNE = range(3)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def start_adaptive(pool, rule, windows, streams):  # type: ignore[no-untyped-def]
     """Make the only region a tree of one empty leaf."""
     clear_window(windows, start_tree(0, pool, rule, streams, 0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
     """Answer and learn a block row by row; `windows` holds an ADWIN per node."""
     path = np.empty(rule.nodes, dtype=np.int64)
@@ -70,7 +70,7 @@ def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poi
                 _clear_new(node, pool, windows)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _walk(rows, r, node, path, pool):  # type: ignore[no-untyped-def]
     """Fill `path` from `node` to the leaf of row `r`; returns the leaf's place."""
     depth = 0
@@ -82,7 +82,7 @@ def _walk(rows, r, node, path, pool):  # type: ignore[no-untyped-def]
     return depth
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _ask(rows, r, node, pool, rule, scratch):  # type: ignore[no-untyped-def]
     return answer(
         rows, r, pool.link[node, LEFT], pool.stats, pool.subset, pool.slots, pool.columns, rule.classes,
@@ -90,14 +90,14 @@ def _ask(rows, r, node, pool, rule, scratch):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _only_answer(rows, r, out, pool, rule, scratch):  # type: ignore[no-untyped-def]
     node = find_leaf(rows, r, pool.region[0, ROOT], pool.link, pool.cut)
     said, _, _ = _ask(rows, r, node, pool, rule, scratch)
     add_votes(out, r, said, 1.0, scratch[0], rule.classes)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _clear_new(node, pool, windows):  # type: ignore[no-untyped-def]
     """If the leaf at `node` has just split, its two or more leaves and the split begin to watch anew."""
     link = pool.link
@@ -112,7 +112,7 @@ def _clear_new(node, pool, windows):  # type: ignore[no-untyped-def]
         child = link[child, NEXT]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _review(path, depth, error, todo, at, pool, rule, windows, streams, members):  # type: ignore[no-untyped-def]
     """Let the nodes of `path` watch the error, from the top; alternates are put into `todo` from `at` on.
 
@@ -147,7 +147,7 @@ def _review(path, depth, error, todo, at, pool, rule, windows, streams, members)
     return True, open_n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _begin_alternate(node, pool, rule, windows, streams, members, todo, open_n):  # type: ignore[no-untyped-def]
     """A new leaf beside `node`, in the place of an earlier alternate."""
     if pool.link[node, ALTERNATE] >= 0:
@@ -159,7 +159,7 @@ def _begin_alternate(node, pool, rule, windows, streams, members, todo, open_n):
         clear_window(windows, alternate)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _compare(windows, node, alternate):  # type: ignore[no-untyped-def]
     """Whether the alternate is surely better or surely worse."""
     n, m = windows[node, WINDOW_N], windows[alternate, WINDOW_N]
@@ -172,7 +172,7 @@ def _compare(windows, node, alternate):  # type: ignore[no-untyped-def]
     return _PRUNE if bound < new - old else _KEEP
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _replace(holder, as_alternate, old, new, pool):  # type: ignore[no-untyped-def]
     """Put `new` where `old` hangs."""
     link = pool.link
@@ -194,7 +194,7 @@ def _replace(holder, as_alternate, old, new, pool):  # type: ignore[no-untyped-d
     link[new, NEXT] = link[old, NEXT]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _free(top, pool, rule, todo, at):  # type: ignore[no-untyped-def]
     """Set free all below `top` and itself; `todo` from `at` on serves as the stack."""
     link, region = pool.link, pool.region

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import njit
 
 from learners._tree_adwin import add_bit, clear_window, error_rate
-from learners._tree_kernels import answer, find_leaf, observe, random_unit, start_tree
+from learners._tree_kernels import answer, best_class, find_leaf, observe, random_unit, start_tree
 from learners._tree_layout import BAYES_HITS, LEFT, MAJORITY_HITS, ROOT, TOTAL, TRIED_AT
 from learners._tree_plan import ADAPTIVE
 from learners._tree_split import try_split
@@ -35,7 +35,7 @@ ACTIVE, BACKGROUND, SEEN, HITS, DRIFTS, WARNINGS = range(6)
 MEMBER_N = 6
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
     """A Poisson number from its distribution function; 1 where that is empty."""
     if poisson.shape[0] == 0:
@@ -47,7 +47,7 @@ def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, work):  # type: ignore[no-untyped-def]
     """Let the leaf at `node` learn a row that it has answered with `said` (majority, naive Bayes)."""
     stats, block = pool.stats, pool.link[node, LEFT]
@@ -59,7 +59,7 @@ def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, work
         try_split(i, node, pool, rule, streams, s, work)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def forest_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
     """Adaptive random forest and random patches: `out` [n, classes] gets the sum of the weighted votes.
 
@@ -92,7 +92,7 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
                 active = members[t, ACTIVE]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
     """Add a tree's probabilities, unless it knows nothing."""
     if said >= 0:
@@ -100,7 +100,7 @@ def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-d
             out[r, k] += trust * votes[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _learn_behind(rows, r, label, weight, i, pool, rule, streams, s, scratch):  # type: ignore[no-untyped-def]
     """Let the background tree learn."""
     node = find_leaf(rows, r, pool.region[i, ROOT], pool.link, pool.cut)
@@ -111,7 +111,7 @@ def _learn_behind(rows, r, label, weight, i, pool, rule, streams, s, scratch):  
     learn_at(rows, r, label, weight, i, node, (majority, bayes), pool, rule, streams, s, scratch[2:])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _watch(t, error, members, windows, pool, rule, streams):  # type: ignore[no-untyped-def]
     """On a warning begin a background tree, on a drift put it in the place of the tree."""
     spare = 2 * t + 1 - members[t, ACTIVE] % 2
@@ -133,7 +133,7 @@ def _watch(t, error, members, windows, pool, rule, streams):  # type: ignore[no-
     clear_window(windows, 2 * t + 1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
     """Online and leveraging bagging, and a single tree: `out` [n, classes] gets the sum of the votes.
 
@@ -158,18 +158,8 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
             if weight > 0:
                 learn_at(rows, r, labels[r], weight, t, node, (majority, bayes), pool, rule, streams, t, work)
                 node = find_leaf(rows, r, node, link, cut)
-                said, majority, bayes = answer(
-                    rows,
-                    r,
-                    link[node, LEFT],
-                    stats,
-                    subset,
-                    slots,
-                    columns,
-                    rule.classes,
-                    rule.leaf_mode,
-                    votes,
-                    scores,
+                said = best_class(
+                    rows, r, link[node, LEFT], stats, subset, slots, columns, rule.classes, rule.leaf_mode, scores
                 )
             if rule.drift_delta > 0.0 and add_bit(windows, t, int(said != labels[r]), rule.drift_delta):
                 risen = True
@@ -177,7 +167,7 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
             _replace_worst(members, windows, pool, rule, streams)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _replace_worst(members, windows, pool, rule, streams):  # type: ignore[no-untyped-def]
     worst, highest = 0, -1.0
     for t in range(members.shape[0]):

@@ -20,21 +20,21 @@ ADWIN_N = _BUCKETS + _LEVELS * _PLACES
 _CLOCK, _LEAST = 32, 5
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def clear_window(windows, a):  # type: ignore[no-untyped-def]
     """Forget everything."""
     windows[a, :] = 0
     windows[a, _DEPTH] = 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def error_rate(windows, a):  # type: ignore[no-untyped-def]
     """Mean of the window, 0 when it is empty."""
     n = windows[a, WINDOW_N]
     return windows[a, WINDOW_ONES] / n if n > 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_bit(windows, a, bit, delta):  # type: ignore[no-untyped-def]
     """Add 0 or 1; True when the window was cut and its mean has risen by that."""
     _insert(windows, a, bit)
@@ -49,7 +49,7 @@ def add_bit(windows, a, bit, delta):  # type: ignore[no-untyped-def]
     return cut and error_rate(windows, a) > before
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _insert(windows, a, bit):  # type: ignore[no-untyped-def]
     windows[a, WINDOW_N] += 1
     windows[a, WINDOW_ONES] += bit
@@ -73,7 +73,7 @@ def _insert(windows, a, bit):  # type: ignore[no-untyped-def]
         windows[a, _DEPTH] = level + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _drop_oldest(windows, a):  # type: ignore[no-untyped-def]
     level = windows[a, _DEPTH] - 1
     at = _BUCKETS + level * _PLACES
@@ -87,7 +87,7 @@ def _drop_oldest(windows, a):  # type: ignore[no-untyped-def]
         windows[a, _DEPTH] -= 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _differs(windows, a, delta):  # type: ignore[no-untyped-def]
     """Whether some split of the window into older and newer has means further apart than chance allows."""
     n, total = windows[a, WINDOW_N], windows[a, WINDOW_ONES]

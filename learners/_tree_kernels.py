@@ -37,6 +37,7 @@ from learners._tree_plan import BAYES, MAJORITY, PER_TREE
 __all__ = [
     "Rule",
     "answer",
+    "best_class",
     "branch_of",
     "clear_block",
     "find_leaf",
@@ -69,7 +70,7 @@ class Rule(NamedTuple):
     drift_delta: float
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def random_unit(streams, s):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of stream `s` (SplitMix64: a counter, scrambled)."""
     z = streams[s] + _GOLDEN
@@ -79,15 +80,22 @@ def random_unit(streams, s):  # type: ignore[no-untyped-def]
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def find_leaf(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
     """The leaf of row `r` below `node`."""
-    while link[node, FEATURE] >= 0:
-        node = branch_of(rows, r, node, link, cut)
-    return node
+    while True:
+        feature = link[node, FEATURE]
+        if feature < 0:
+            return node
+        x = rows[r, feature]
+        if link[node, FLAGS] & (MULTIWAY | NOMINAL) or np.isnan(x):
+            node = branch_of(rows, r, node, link, cut)
+        else:
+            # RIGHT follows LEFT: an address instead of a branch that cannot be foretold.
+            node = link[node, LEFT + int(x > cut[node])]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def branch_of(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
     """The node below the split at `node` that row `r` goes to."""
     x, flags = rows[r, link[node, FEATURE]], link[node, FLAGS]
@@ -99,7 +107,7 @@ def branch_of(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
     return link[node, LEFT] if left else link[node, RIGHT]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _branch(x, node, link, cut):  # type: ignore[no-untyped-def]
     if not 0.0 <= x < cut[node]:
         return link[node, RIGHT]
@@ -109,7 +117,7 @@ def _branch(x, node, link, cut):  # type: ignore[no-untyped-def]
     return child
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def answer(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, votes, scores):  # type: ignore[no-untyped-def]
     """Fill `votes` with the leaf's probabilities; returns its answer, that of the majority and that of naive Bayes."""
     total = stats[block, TOTAL]
@@ -134,7 +142,23 @@ def answer(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, vo
     return majority, majority, bayes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def best_class(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, scores):  # type: ignore[no-untyped-def]
+    """What `answer` would return first, without the probabilities."""
+    best, present, largest = -1, 0, 0.0
+    for k in range(classes):
+        n = stats[block, COUNTS + k]
+        present += n > 0.0
+        if n > largest:
+            best, largest = k, n
+    by_bayes = leaf_mode == BAYES or stats[block, BAYES_HITS] >= stats[block, MAJORITY_HITS]
+    if present > 1 and leaf_mode != MAJORITY and by_bayes:
+        bayes = _bayes(rows, r, block, stats, subset, slots, columns, classes, scores)
+        return bayes if bayes >= 0 else best
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _to_shares(scores, best, classes, votes):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(classes):
@@ -145,7 +169,7 @@ def _to_shares(scores, best, classes, votes):  # type: ignore[no-untyped-def]
         votes[k] /= total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _bayes(rows, r, block, stats, subset, slots, columns, classes, scores):  # type: ignore[no-untyped-def]
     """Log posterior of each class up to a constant, -inf for the impossible; returns the best class, -1 if none."""
     best, highest = -1, -np.inf
@@ -160,7 +184,7 @@ def _bayes(rows, r, block, stats, subset, slots, columns, classes, scores):  # t
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
     """Log of a class's weight times the observed columns' densities in it; missing values take no part."""
     # `product` is of squares, precisions for the normal densities, so that one root and one log serve all factors.
@@ -177,16 +201,13 @@ def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # typ
             seen = stats[block, at + 1 + code] if 0 <= code < columns[column] else 0.0
             factor = (seen + 1.0) / (n + columns[column])
             product *= factor * factor
-        elif n <= 0.0:
-            return -np.inf
         else:
-            gap = x - stats[block, at + 1]
-            if n > 1.0 and stats[block, at + 2] > _NO_VARIANCE * n:
-                precision = (n - 1.0) / stats[block, at + 2]
+            gap, precision = x - stats[block, at + 1], stats[block, at + 5]
+            if precision > 0.0:
                 square += gap * gap * precision
                 product *= precision
                 factors += 1
-            elif gap != 0.0:
+            elif gap != 0.0 or n <= 0.0:
                 return -np.inf
         if not 1e-100 < product < 1e100:
             logs += math.log(product)
@@ -194,7 +215,7 @@ def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # typ
     return 0.5 * (logs + math.log(product) - square - factors * _LOG_TWO_PI)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def observe(rows, r, label, weight, block, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
     """Let a leaf's statistics take in one row."""
     stats[block, TOTAL] += weight
@@ -217,12 +238,14 @@ def observe(rows, r, label, weight, block, stats, subset, slots, columns):  # ty
         gap = x - stats[block, at + 1]
         stats[block, at] = n
         stats[block, at + 1] += gap * weight / n
-        stats[block, at + 2] += gap * weight * (x - stats[block, at + 1])
+        squares = stats[block, at + 2] + gap * weight * (x - stats[block, at + 1])
+        stats[block, at + 2] = squares
+        stats[block, at + 5] = (n - 1.0) / squares if n > 1.0 and squares > _NO_VARIANCE * n else 0.0
         stats[block, at + 3] = min(stats[block, at + 3], x)
         stats[block, at + 4] = max(stats[block, at + 4], x)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def start_tree(i, pool, rule, streams, s):  # type: ignore[no-untyped-def]
     """Make region `i` a tree of one empty leaf, whatever was there; returns its root."""
     region = pool.region
@@ -233,7 +256,7 @@ def start_tree(i, pool, rule, streams, s):  # type: ignore[no-untyped-def]
     return root
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def new_leaf(i, pool, rule, like, streams, s):  # type: ignore[no-untyped-def]
     """A leaf with an empty block in region `i`, -1 if there is no room; block `like` names the tree's columns."""
     region = pool.region
@@ -249,7 +272,7 @@ def new_leaf(i, pool, rule, like, streams, s):  # type: ignore[no-untyped-def]
     return leaf_over(i, block, pool, rule)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def leaf_over(i, block, pool, rule):  # type: ignore[no-untyped-def]
     """A new node of region `i` that is the leaf of `block`; there are twice as many nodes as blocks, so it has room."""
     region, link = pool.region, pool.link
@@ -265,7 +288,7 @@ def leaf_over(i, block, pool, rule):  # type: ignore[no-untyped-def]
     return node
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def clear_block(block, like, pool, rule, streams, s):  # type: ignore[no-untyped-def]
     """Empty a block and choose the columns that it observes."""
     subset, total = pool.subset, pool.columns.shape[0]

@@ -52,8 +52,9 @@ NOMINAL, MISSING_LEFT, MULTIWAY = 1, 2, 4
 # Head of a block: weight at the last attempt to split, weight that majority and naive Bayes got right, total weight;
 # then the weight of each class, then the statistics of the observed columns.
 TRIED_AT, MAJORITY_HITS, BAYES_HITS, TOTAL, COUNTS = range(5)
-# A numeric column per class: weight, mean, sum of squared deviations, least, largest.
-GAUSSIAN_N = 5
+# A numeric column per class: weight, mean, sum of squared deviations, least, largest, and 1 / variance (0: none yet, or
+# no variance), which answers need more often than it changes.
+GAUSSIAN_N = 6
 # Per region: nodes and blocks ever used, the first of those set free (counted from the region's start; -1: none; the
 # next one stands under LEFT, or at the head of the block), and the root (-1: no tree yet).
 NODES_USED, BLOCKS_USED, NODES_FREE, BLOCKS_FREE, ROOT = range(5)
