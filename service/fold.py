@@ -288,7 +288,7 @@ class MonitorFold:
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         self.committee.learn(x, row.label, in_reference=in_reference)
-        self._audit(self.committee.settle(self.join.next_number))
+        self._audit(self.committee.settle(self.join.next_number, (x, row.label)))
 
     def _audit(self, entries: list[dict[str, Any]]) -> None:
         for entry in entries:

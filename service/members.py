@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from learners import LearnerError
-from learners.adaptation import WarmReplacement
-from learners.base import Learner
+from learners.adaptation import AdaptationPolicy, Repaired, Replacement
+from learners.base import Features, Label, Learner
 from learners.baselines import Majority, Mean
 from learners.build import build_learner
 from learners.frozen import FrozenProbe
+from learners.policies import build_policy
 from service.config import LearnerConfig, MonitorConfig
 
 __all__ = ["Committee", "Member"]
@@ -25,7 +26,7 @@ _FAILURES_SHOWN = 3
 class Member:
     """One learner with its role, its adaptation policy and how often it failed."""
 
-    def __init__(self, name: str, role: str, learner: Any, policy: WarmReplacement | None = None) -> None:
+    def __init__(self, name: str, role: str, learner: Any, policy: AdaptationPolicy | None = None) -> None:
         self.name, self.role, self.learner, self.policy = name, role, learner, policy
         self.failures = 0
         self.replacements = 0
@@ -72,7 +73,7 @@ class Committee:
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
         for name, learner in config.learners.items():
-            self.members[name] = Member(name, "learner", self._build(learner), self._policy(learner))
+            self.members[name] = Member(name, "learner", self._build(learner), self._policy(name, learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
         if probe is not None:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
@@ -85,13 +86,11 @@ class Committee:
             learner.estimator, learner.parameters, task=self.config.task, seed=self.config.seed, generation=generation
         )
 
-    def _policy(self, learner: LearnerConfig) -> WarmReplacement | None:
+    def _policy(self, name: str, learner: LearnerConfig) -> AdaptationPolicy | None:
         adaptation = self.config.adaptation
-        if adaptation.policy == "none":
-            return None
-        return WarmReplacement(
-            lambda generation: self._build(learner, generation),
-            min_warm=adaptation.min_warm, cooldown=adaptation.cooldown,
+        return build_policy(
+            adaptation.policy, lambda generation: self._build(learner, generation),
+            lambda: self.members[name].learner, adaptation.parameters(),
         )  # fmt: skip
 
     def answers(self, x: dict[str, float | str]) -> dict[str, Answer]:
@@ -127,30 +126,36 @@ class Committee:
                 member.policy.on_warning(event)
 
     def adapt(self, event: int, only: str | None = None) -> list[dict[str, Any]]:
-        """A drift: let policies replace learners; returns an audit entry for each replacement."""
+        """A drift: let policies replace or repair learners; returns an audit entry for each that was."""
         done = []
         for name, member in self.members.items():
             if member.policy is None or (only is not None and name != only):
                 continue
-            replacement = member.policy.on_drift(event)
-            if replacement is not None:
-                done.append(self._replace(member, replacement, event))
+            reaction = member.policy.on_drift(event)
+            if reaction is not None:
+                done.append(self._replace(member, reaction, event))
         return done
 
-    def settle(self, event: int) -> list[dict[str, Any]]:
-        """After a label was learned: swap in replacements that have become warm enough since their drift."""
+    def settle(self, event: int, example: tuple[Features, Label] | None = None) -> list[dict[str, Any]]:
+        """After a label was learned: show policies the example, and swap in replacements that have become due."""
         done = []
         for member in self.members.values():
-            replacement = None if member.policy is None else member.policy.on_learned(event)
-            if replacement is not None:
-                done.append(self._replace(member, replacement, event))
+            if member.policy is None:
+                continue
+            if example is not None:
+                member.policy.observe(*example)
+            reaction = member.policy.on_learned(event)
+            if reaction is not None:
+                done.append(self._replace(member, reaction, event))
         return done
 
     @staticmethod
-    def _replace(member: Member, replacement: Any, event: int) -> dict[str, Any]:
-        member.learner = replacement.learner
+    def _replace(member: Member, reaction: Replacement | Repaired, event: int) -> dict[str, Any]:
+        if isinstance(reaction, Repaired):
+            return {"action": reaction.action, "learner": member.name, "event": event, "parts": reaction.parts_n}
+        member.learner = reaction.learner
         member.replacements += 1
-        return {"action": "replaced", "learner": member.name, "event": event, "generation": replacement.generation}
+        return {"action": "replaced", "learner": member.name, "event": event, "generation": reaction.generation}
 
     def promote(self, name: str) -> bool:
         """Make `name` the champion; False when there is no such learner."""
