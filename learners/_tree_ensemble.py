@@ -51,7 +51,7 @@ class Ensemble:
             clear_window(self.windows, a)
         for t in range(plan.trees):
             self.members[t, 0] = t * (self._regions // plan.trees)
-            self._start(self.members[t, 0], t)
+            self.start(self.members[t, 0], t)
 
     @property
     def columns(self) -> int:
@@ -140,9 +140,10 @@ class Ensemble:
         for t in range(self.plan.trees):
             for region in self.members[t, :2]:
                 if region >= 0 and self.pool.region[region, ROOT] < 0:
-                    self._start(region, t)
+                    self.start(region, t)
 
-    def _start(self, region: int, t: int) -> None:
+    def start(self, region: int, t: int) -> None:
+        """Make a region an empty tree of member `t`."""
         if self.by_node:
             start_adaptive(self.pool, self._rule(), self.windows, self.streams)
         else:

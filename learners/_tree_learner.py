@@ -186,6 +186,18 @@ class TreeLearner:
         for place, said in zip(asked.tolist(), self._named(shares[at[asked]]), strict=True):
             results[places[place]] = said
 
+    def repair(self) -> int:
+        """Replace the tree with the most recent errors; how many were: 0 where there is a single tree."""
+        from learners._tree_repair import replace_worst
+
+        return replace_worst(self._ensemble)
+
+    def forget(self, keep: float) -> None:
+        """Let what the leaves have seen count `keep`, in (0, 1], of what it did; splits, means and spreads stay."""
+        from learners._tree_repair import fade
+
+        fade(self._ensemble, keep)
+
     def snapshot(self) -> bytes:
         """Canonical bytes of configuration and state."""
         from learners._tree_state import tree_of

@@ -1,19 +1,20 @@
-"""Warm replacement: from a warning on a fresh learner is trained beside the old one, and on drift takes its place.
+"""What every adaptation policy answers to, and warm replacement, to which the others fall back.
 
 A policy is pure: the caller tells it of warnings, drifts and learned labels by event number, trains its `background`
-learner with each label, and puts the learner of a `Replacement` in place before the next event.
+learner with each label, and puts the learner of a `Replacement` in place before the next event. The other policies
+stand in modules of their own; `learners.policies` builds each by its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
-from learners.base import Learner
+from learners.base import Features, Label, Learner
 from learners.errors import SnapshotError
 
-__all__ = ["Replacement", "WarmReplacement"]
+__all__ = ["AdaptationPolicy", "Repaired", "Replacement", "WarmReplacement"]
 
 _STALE_COOLDOWNS = 5
 
@@ -28,8 +29,64 @@ class Replacement:
     warmed_n: int
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """The learner stays and was changed in place: `parts_n` of its parts replaced, or its past made to count less."""
+
+    action: Literal["repaired", "reweighted"]
+    parts_n: int
+    event: int
+
+
+class AdaptationPolicy(Protocol):
+    """What decides how one learner follows a drift; events are numbered from 0."""
+
+    @property
+    def background(self) -> Learner | None:
+        """The learner that the caller trains with each label beside the one that answers; None: there is none."""
+
+    @property
+    def generation(self) -> int:
+        """How many replacements it has decided."""
+
+    @property
+    def ignored_n(self) -> int:
+        """Drifts that came too early after the last reaction."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether the next `on_learned` looks at the learner in place, which must have learned everything by then."""
+
+    def on_warning(self, event: int) -> None:
+        """A warning at `event`."""
+
+    def on_drift(self, event: int) -> Replacement | Repaired | None:
+        """A drift at `event`: what was done, or what the caller has to put in place."""
+
+    def observe(self, x: Features, y: Label) -> None:
+        """A labelled example, after the learner and before `on_learned`; most policies need none."""
+
+    def on_learned(self, event: int) -> Replacement | Repaired | None:
+        """A label was learned, by the background learner too: the replacement that has become due, if any."""
+
+    def on_calm(self, event: int) -> None:
+        """The warning went away at `event`."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain tree for a checkpoint, snapshots inside."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises
+        ------
+        SnapshotError
+            the state, or a snapshot in it, is damaged.
+        """
+
+
 class WarmReplacement:
-    """Decides when a learner is replaced.
+    """From a warning on a fresh learner is trained beside the old one, and on drift takes its place.
 
     Parameters
     ----------
@@ -47,6 +104,8 @@ class WarmReplacement:
     none, and the replacement follows from `on_learned` with the label that makes it warm. Calm does not call off a
     replacement that a drift has decided. A warning that comes in a cooldown must be repeated after it.
     """
+
+    looks = False
 
     def __init__(self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000) -> None:
         for name, value in (("min_warm", min_warm), ("cooldown", cooldown)):
@@ -77,6 +136,9 @@ class WarmReplacement:
         self._start()
         self._due = True
         return self._replace(event)
+
+    def observe(self, x: Features, y: Label) -> None:
+        """Nothing: the caller trains the background learner."""
 
     def on_learned(self, event: int) -> Replacement | None:
         """A label was learned, by the background learner too: the replacement that has become due, if any."""

@@ -115,12 +115,24 @@ class ReviewConfig(_Base, frozen=True, kw_only=True):
 
 
 class AdaptationConfig(_Base, frozen=True, kw_only=True):
-    """`warm_replacement`: from a warning on a fresh learner is trained beside the old one and replaces it on drift."""
+    """How learners follow a drift (`learners.policies`): with `warm_replacement` a fresh learner is trained beside the
+    old one from a warning on, and replaces it on drift. A parameter that the policy does not use is refused."""
 
-    policy: Literal["none", "warm_replacement"] = "warm_replacement"
+    policy: Literal[
+        "none", "warm_replacement", "reset", "periodic", "local_repair", "reweight", "recurring"
+    ] = "warm_replacement"  # fmt: skip
     watch: Literal["concept", "own_error"] = "concept"
     cooldown: int = 1_000
     min_warm: int = 200
+    period: int = 10_000
+    keep: float = 0.2
+    pool: int = 5
+    pool_bytes: int = 16 * 1024 * 1024
+    sketch_n: int = 200
+
+    def parameters(self) -> dict[str, Any]:
+        """What policies take, by name; not each of them uses all."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in {"policy", "watch"}}
 
 
 class CanaryConfig(_Base, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from learners.baselines import Majority
+from learners.policies import PARAMETERS, build_policy
 from service.config_errors import ConfigurationError, at_least, share
 from service.durations import parse_duration_ms
 from service.pairing import check_pairings
@@ -16,7 +18,7 @@ from stream.refusal import RefusalError
 from stream.validate import Rules
 
 if TYPE_CHECKING:
-    from service.config import Config, FeatureConfig, MonitorConfig
+    from service.config import AdaptationConfig, Config, FeatureConfig, MonitorConfig
     from service.detector_config import DetectorsConfig
 
 __all__ = ["check"]
@@ -87,8 +89,7 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
         raise ConfigurationError(f"{key}.champion = {monitor.champion!r} names no learner; learners: {known}")
     _check_canary(f"{key}.canary", monitor)
     _check_promotion(f"{key}.promotion", monitor)
-    for part in ("cooldown", "min_warm"):
-        at_least(f"{key}.adaptation.{part}", getattr(monitor.adaptation, part), 0)
+    _check_adaptation(f"{key}.adaptation", monitor.adaptation)
     for name in _RESERVED & set(monitor.learners):
         raise ConfigurationError(f"{key}.learners.{name}: this name is taken; call the learner something else")
 
@@ -127,6 +128,24 @@ def _check_promotion(key: str, monitor: MonitorConfig) -> None:
     at_least(f"{key}.cooldown", rule.cooldown, 0)
     if rule.loss is not None and rule.loss not in fitting:
         raise ConfigurationError(f"{key}.loss = {rule.loss!r}: for {monitor.task} write {' or '.join(fitting)}")
+
+
+def _check_adaptation(key: str, adaptation: AdaptationConfig) -> None:
+    """Refuse what the policy does not use, and what it would refuse."""
+    default = type(adaptation)()
+    users = {part: [n for n, used in PARAMETERS.items() if part in used] for part in adaptation.parameters()}
+    users["watch"] = [name for name in PARAMETERS if name not in {"none", "periodic"}]
+    for part, policies in users.items():
+        value = getattr(adaptation, part)
+        if adaptation.policy not in policies and value != getattr(default, part):
+            raise ConfigurationError(
+                f'{key}.{part} = {value!r}: policy = "{adaptation.policy}" does not use it; leave it out, or write a '
+                f"policy that does: {', '.join(policies)}"
+            )
+    try:
+        build_policy(adaptation.policy, lambda _: Majority(), Majority, adaptation.parameters())
+    except ValueError as error:
+        raise ConfigurationError(f"{key}.{error}") from error
 
 
 def _check_features(key: str, features: dict[str, FeatureConfig]) -> None:

@@ -199,9 +199,7 @@ class MonitorFold:
             for name in self.config.learners:
                 self._steer([h for h in self.errors.flush_one(f"own:{name}") if h.spoken.alarm.direction > 0], name)
         self._watched.clear()
-        replaced = self.committee.work()
-        for moment, name, generation in replaced:
-            entry = {"action": "replaced", "learner": name, "event": moment.event, "generation": generation}
+        for moment, entry in self.committee.work():
             self._outputs.append(FoldOutput(moment.offset, "audit", {"monitor": self.name, **entry}))
         self._answered = self.join.next_number
         for asked in self._asked[self._said :]:

@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from learners import LearnerError
-from learners.adaptation import Replacement, WarmReplacement
+from learners.adaptation import AdaptationPolicy, Repaired, Replacement
 from learners.base import Features, Label, Learner
 from learners.baselines import Majority, Mean
 from learners.blocks import run_examples
 from learners.build import build_learner
 from learners.frozen import FrozenProbe
+from learners.policies import build_policy
 from service.config import LearnerConfig, MonitorConfig
 from service.deferred import Answer, Deferred, Moment, answer_of
 
 __all__ = ["Committee", "Member"]
 
-Replaced = tuple[Moment, str, int]  # when, whose learner, and which generation it has now
+Lesson = tuple[Moment, Features, Label]
+Reaction = Replacement | Repaired
+Adapted = tuple[Moment, dict[str, Any]]  # when, and what the audit says of it
 
 
 class Member:
@@ -31,7 +34,7 @@ class Member:
     Questions, lessons and alarms are put off until `work`, so that a compiled learner gets them as one block.
     """
 
-    def __init__(self, name: str, role: str, learner: Any, policy: WarmReplacement | None = None) -> None:
+    def __init__(self, name: str, role: str, learner: Any, policy: AdaptationPolicy | None = None) -> None:
         self.name, self.role, self.learner, self.policy = name, role, learner, policy
         self.failures = 0
         self.replacements = 0
@@ -50,35 +53,47 @@ class Member:
             return [None, None]
         return answer_of(result)
 
-    def work(self, lessons: Sequence[Moment] = (), alarms: Sequence[tuple[Moment, bool]] = ()) -> list[Replaced]:
+    def work(self, lessons: Sequence[Lesson] = (), alarms: Sequence[tuple[Moment, bool]] = ()) -> list[Adapted]:
         """Do what was put off, and let the policy react to lessons and alarms (True: drift) in their order."""
-        replaced: list[Replaced] = []
+        adapted: list[Adapted] = []
         self._swapped = []
         if self.policy is not None:
             # At one place the lesson comes first: an alarm belongs to the event behind it.
-            told = sorted([(m.order, 0, m, False) for m in lessons] + [(m.order, 1, m, d) for m, d in alarms])
-            for order, is_alarm, moment, is_drift in told:
-                replacement = self._tell(self.policy, moment, is_alarm=bool(is_alarm), is_drift=is_drift)
-                if replacement is not None:
-                    self.learner = replacement.learner
-                    self.replacements += 1
-                    self._swapped.append(order)
-                    replaced.append((moment, self.name, replacement.generation))
+            told: list[tuple[int, int, Any]] = [(lesson[0].order, 0, lesson) for lesson in lessons]
+            told += [(alarm[0].order, 1, alarm) for alarm in alarms]
+            for _, is_alarm, what in sorted(told, key=lambda t: t[:2]):
+                reaction = self._warned(self.policy, *what) if is_alarm else self._taught(self.policy, *what)
+                if reaction is not None:
+                    adapted.append((what[0], self._take(reaction, what[0])))
         self._do(math.inf)
-        return replaced
+        return adapted
 
-    def _tell(self, policy: WarmReplacement, moment: Moment, *, is_alarm: bool, is_drift: bool) -> Replacement | None:
-        if is_alarm:
+    def _warned(self, policy: AdaptationPolicy, moment: Moment, is_drift: bool) -> Reaction | None:
+        self._do(moment.order)
+        if is_drift:
+            return policy.on_drift(moment.event)
+        policy.on_warning(moment.event)
+        return None
+
+    def _taught(self, policy: AdaptationPolicy, moment: Moment, x: Features, label: Label) -> Reaction | None:
+        if policy.looks:
             self._do(moment.order)
-            if is_drift:
-                return policy.on_drift(moment.event)
-            policy.on_warning(moment.event)
-            return None
         background = policy.background
-        replacement = policy.on_learned(moment.event)
+        policy.observe(x, label)
+        reaction = policy.on_learned(moment.event)
         if policy.background is not background:
             self._do(moment.order, background)
-        return replacement
+        return reaction
+
+    def _take(self, reaction: Reaction, moment: Moment) -> dict[str, Any]:
+        done: dict[str, Any] = {"learner": self.name, "event": moment.event}
+        if isinstance(reaction, Repaired):
+            return {"action": reaction.action} | done | {"parts": reaction.parts_n}
+        self._do(moment.order)
+        self.learner = reaction.learner
+        self.replacements += 1
+        self._swapped.append(moment.order)
+        return {"action": "replaced"} | done | {"generation": reaction.generation}
 
     def _do(self, until: float, *background: Learner | None) -> None:
         known = None if self.policy is None else self.policy.background
@@ -104,10 +119,10 @@ class Committee:
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
         self.order = 0
-        self._lessons: list[Moment] = []
+        self._lessons: list[Lesson] = []
         self._alarms: list[tuple[Moment, bool, str | None]] = []
         for name, learner in config.learners.items():
-            self.members[name] = Member(name, "learner", self._build(learner), self._policy(learner))
+            self.members[name] = Member(name, "learner", self._build(learner), self._policy(name, learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
         if probe is not None:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
@@ -120,13 +135,11 @@ class Committee:
             learner.estimator, learner.parameters, task=self.config.task, seed=self.config.seed, generation=generation
         )
 
-    def _policy(self, learner: LearnerConfig) -> WarmReplacement | None:
+    def _policy(self, name: str, learner: LearnerConfig) -> AdaptationPolicy | None:
         adaptation = self.config.adaptation
-        if adaptation.policy == "none":
-            return None
-        return WarmReplacement(
-            lambda generation: self._build(learner, generation),
-            min_warm=adaptation.min_warm, cooldown=adaptation.cooldown,
+        return build_policy(
+            adaptation.policy, lambda generation: self._build(learner, generation),
+            lambda: self.members[name].learner, adaptation.parameters(),
         )  # fmt: skip
 
     def ask(self, x: Features) -> dict[str, Answer]:
@@ -144,24 +157,24 @@ class Committee:
         for member in self.members.values():
             if member.role != "probe" or in_reference:
                 member.learn(self.order, x, label)
-        self._lessons.append(Moment(self.order, event, offset))
+        self._lessons.append((Moment(self.order, event, offset), x, label))
 
     def alarm(self, moment: Moment, *, is_drift: bool, only: str | None = None) -> None:
         """A warning or a drift at that moment, for the policies of all members or of one, with the next `work`."""
         self._alarms.append((moment, is_drift, only))
 
-    def work(self) -> list[Replaced]:
-        """Let every member do what was put off; returns what was replaced, in order.
+    def work(self) -> list[Adapted]:
+        """Let every member do what was put off; returns what their policies did, in order.
 
         Needed before an answer is looked at and before the state is.
         """
         lessons, alarms = self._lessons, self._alarms
         self._lessons, self._alarms = [], []
-        replaced: list[Replaced] = []
+        adapted: list[Adapted] = []
         for name, member in self.members.items():
-            replaced += member.work(lessons, [(m, drift) for m, drift, only in alarms if only in (None, name)])
-        replaced.sort(key=lambda r: r[0].order)
-        return replaced
+            adapted += member.work(lessons, [(m, drift) for m, drift, only in alarms if only in (None, name)])
+        adapted.sort(key=lambda done: done[0].order)
+        return adapted
 
     def freeze_probe(self) -> None:
         """End the probe's reference."""

@@ -54,8 +54,8 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
     members.alarm(Moment(members.order, 5, 50), is_drift=True)
     for event in range(5, 9):
         members.learn({"a": 1.0}, "n", in_reference=False, event=event)
-    replaced = members.work()
-    assert [(moment.event, name, generation) for moment, name, generation in replaced] == [(7, "one", 1)]
+    done = [entry for _, entry in members.work()]
+    assert done == [{"action": "replaced", "learner": "one", "event": 7, "generation": 1}]
     assert answers(members, {"a": 1.0})["one"] == ["n", {"n": 1.0}]
 
 
