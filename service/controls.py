@@ -50,12 +50,14 @@ def _promote(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> O
     if not fold.committee.promote(name):
         known = ", ".join(fold.config.learners) or "none is configured"
         raise ValueError(f"learner {name!r} is unknown or champion already; learners: {known}")
+    fold.contest.promoted(name, moment.predictions)
     yield from ()
 
 
 def _roll_back(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
     if not fold.committee.roll_back():
         raise ValueError("nothing to roll back to: no promotion since the start or the last roll-back")
+    fold.contest.rolled_back(str(fold.committee.champion), moment.predictions)
     yield from ()
 
 

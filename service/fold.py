@@ -7,7 +7,7 @@ through their detectors in blocks, everything that reacts goes event by event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ import numpy as np
 from detectors.base import DRIFT, WARNING
 from service.canary import Canary
 from service.config import MonitorConfig, parse_duration_ms
+from service.contest import Contest
 from service.context_signal import ContextSignal
 from service.controls import apply_control
 from service.deferred import Moment as Steer
@@ -83,6 +84,7 @@ class MonitorFold:
         self.review = Review(config, _REVIEW_ORDER)
         self.disagreement = Disagreement(config)
         self.canary = Canary(config)
+        self.contest = Contest(config, self.committee.champion)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
         self.newest_version = ""
@@ -246,7 +248,20 @@ class MonitorFold:
                 continue
             self.scoreboard.add(row)
             self.join.touch(number)
+            self._contend(number, row)
             self._errors(at, number, row)
+
+    def _contend(self, number: int, row: PendingPrediction) -> None:
+        """Let the learners contend for the champion's place; who wins it answers from the next prediction on."""
+        decision = self.contest.judge(self.join.next_number, number, row) if self.contest.wanted else None
+        if decision is None:
+            return
+        if decision.action == "promoted":
+            self.committee.promote(decision.winner)
+        else:
+            self.committee.roll_back()
+        entry = {"monitor": self.name, "learner": decision.winner, **asdict(decision)}
+        self._outputs.append(FoldOutput(self._offset, "audit", entry))
 
     def _errors(self, at: int, number: int, row: PendingPrediction) -> None:
         counts = self.join.counts

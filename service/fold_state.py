@@ -20,7 +20,7 @@ __all__ = ["FoldState", "configuration_version"]
 _CHUNK = "pending/"
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
-_OPTIONAL = frozenset({"segments", "review", "disagreement", "canary"})
+_OPTIONAL = frozenset({"segments", "review", "disagreement", "canary", "contest"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
 )  # fmt: skip
@@ -55,6 +55,7 @@ class FoldState:
             "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
             "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
             "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
+            "contest": fingerprint((config.promotion, list(config.learners), config.task, config.reference.n)),
             "canary": fingerprint((config.canary, config.metrics_window)),
             "review": fingerprint(
                 (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
@@ -74,6 +75,7 @@ class FoldState:
         optional: dict[str, Any] = {
             "segments": fold.scoreboard.segments, "review": fold.review, "disagreement": fold.disagreement,
             "canary": fold.canary,
+            "contest": fold.contest,
         }  # fmt: skip
         self._wanted = {name: part for name, part in optional.items() if part.wanted}
 
@@ -152,6 +154,8 @@ class FoldState:
             self._void_segments()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
+        # Of a part that started anew, or of another configuration, the champion may be another.
+        fold.contest.begin(fold.committee.champion)
         self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew

@@ -104,6 +104,7 @@ def monitor_view(fold: MonitorFold, history: MonitorHistory, state_sha256: str) 
         "review": _review(fold),
         "agreement": agreement_view(fold),
         "canary": fold.canary.view(),
+        "promotion": fold.contest.view(),
         "rejected": dict(fold.rejected),
         "series": history.series(),
         "state_sha256": state_sha256,
