@@ -9,13 +9,16 @@ from typing import Any
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
 from learners.base import Learner, Task
+from learners.best_expert import BestExpert
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
 from learners.leveraging_bagging import LeveragingBagging
+from learners.majority_vote import MajorityVote
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
 from learners.streaming_random_patches import StreamingRandomPatches
+from learners.weighted_vote import WeightedVote
 
 __all__ = ["COMPILED", "build_learner"]
 
@@ -25,6 +28,7 @@ COMPILED: dict[str, Any] = {
     for kind in (
         AdaptiveRandomForest, HoeffdingAdaptiveTree, HoeffdingTree, LeveragingBagging, OzaBaggingAdwin,
         StreamingRandomPatches,
+        BestExpert, MajorityVote, WeightedVote,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
