@@ -30,10 +30,10 @@ class WeightedVote(CommitteeLearner):
 
     Notes
     -----
-    Classes: probabilities are averaged with the weights log((1 - e) / e) + log(K - 1), K being the classes named and e a
-    member's faded share of errors, to which one hit and K - 1 errors are added; a member that is no better than
-    chance has weight 0. Numbers: the weights are 1 / (faded mean absolute error)², the best ones where errors are independent and
-    centred. Where all weights are 0, all count alike.
+    Classes: probabilities are averaged with the weights log((1 - e) / e) + log(K - 1), K being the classes named and e
+    a member's faded share of errors, to which one hit and K - 1 errors are added; a member that is no better than
+    chance has weight 0. Numbers: the weights are 1 / (faded mean absolute error)², the best ones where errors are
+    independent and centred. Where all weights are 0, all count alike.
     Each label costs every member a prediction and a step; memory is the members'.
 
     References
