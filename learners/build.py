@@ -11,6 +11,7 @@ from learners.adaptive_random_forest import AdaptiveRandomForest
 from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
+from learners.best_expert import BestExpert
 from learners.decay import Decay
 from learners.errors import EstimatorRefusedError
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
@@ -18,6 +19,7 @@ from learners.hoeffding_tree import HoeffdingTree
 from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.linear_regression import LinearRegression
+from learners.majority_vote import MajorityVote
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
@@ -25,6 +27,7 @@ from learners.sklearn_refit import SklearnRefit
 from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
+from learners.weighted_vote import WeightedVote
 
 __all__ = ["COMPILED", "build_learner"]
 
@@ -37,6 +40,7 @@ COMPILED: dict[str, Any] = {
         LinearRegression, NaiveBayes, SoftmaxRegression,
         AdaptiveWindow, Decay, SlidingWindow,
         AdaptiveRandomForestRegressor, HoeffdingTreeRegressor,
+        BestExpert, MajorityVote, WeightedVote,
     )
 }  # fmt: skip
 # What a fold gives by itself: rows come with names, and the monitor has the seed.

@@ -16,6 +16,7 @@ from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegres
 from learners.adaptive_window import AdaptiveWindow
 from learners.base import Learner, Task
 from learners.baselines import Majority, Mean, NoChange
+from learners.best_expert import BestExpert
 from learners.decay import Decay
 from learners.errors import SnapshotError
 from learners.frozen import FrozenProbe
@@ -24,6 +25,7 @@ from learners.hoeffding_tree import HoeffdingTree
 from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from learners.leveraging_bagging import LeveragingBagging
 from learners.linear_regression import LinearRegression
+from learners.majority_vote import MajorityVote
 from learners.naive_bayes import NaiveBayes
 from learners.oza_bagging import OzaBaggingAdwin
 from learners.river_adapter import RiverLearner
@@ -31,6 +33,7 @@ from learners.sklearn_refit import SklearnRefit
 from learners.sliding_window import SlidingWindow
 from learners.softmax_regression import SoftmaxRegression
 from learners.streaming_random_patches import StreamingRandomPatches
+from learners.weighted_vote import WeightedVote
 
 __all__ = ["LEARNERS", "LearnerEntry", "restore_learner"]
 
@@ -39,6 +42,7 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "adaptive_window": AdaptiveWindow.restore,
     "decay": Decay.restore,
     "adaptive_random_forest_regressor": AdaptiveRandomForestRegressor.restore,
+    "best_expert": BestExpert.restore,
     "frozen": FrozenProbe.restore,
     "hoeffding_adaptive_tree": HoeffdingAdaptiveTree.restore,
     "hoeffding_tree": HoeffdingTree.restore,
@@ -46,6 +50,7 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "leveraging_bagging": LeveragingBagging.restore,
     "linear_regression": LinearRegression.restore,
     "majority": Majority.restore,
+    "majority_vote": MajorityVote.restore,
     "mean": Mean.restore,
     "naive_bayes": NaiveBayes.restore,
     "no_change": NoChange.restore,
@@ -55,6 +60,7 @@ _KINDS: dict[str, Callable[[bytes], Learner]] = {
     "sliding_window": SlidingWindow.restore,
     "softmax_regression": SoftmaxRegression.restore,
     "streaming_random_patches": StreamingRandomPatches.restore,
+    "weighted_vote": WeightedVote.restore,
 }
 
 
@@ -98,6 +104,12 @@ def _sklearn(name: str, task: Task = "classification", **parameters: Any) -> Lea
     return LearnerEntry(task, lambda seed: SklearnRefit(f"sklearn.{name}", parameters, task=task, seed=seed))
 
 
+def _committee(
+    learner: Callable[..., Learner], members: list[dict[str, Any]], task: Task = "classification", **parameters: Any
+) -> LearnerEntry:
+    return LearnerEntry(task, lambda seed: learner(members, task=task, seed=seed, **parameters))
+
+
 def _part(name: str, **parameters: Any) -> dict[str, Any]:
     return {"estimator": f"river.{name}", "parameters": parameters}
 
@@ -105,6 +117,15 @@ def _part(name: str, **parameters: Any) -> dict[str, Any]:
 _SCALED_LOGISTIC = [_part("preprocessing.StandardScaler"), _part("linear_model.LogisticRegression")]
 _SCALED_SVM = ["sklearn.preprocessing.StandardScaler", {"estimator": "sklearn.svm.SVC"}]
 _SCALED_LINEAR = [_part("preprocessing.StandardScaler"), _part("linear_model.LinearRegression")]
+
+_TWO_TREES = [
+    {"estimator": "anchorwatch.HoeffdingTree", "parameters": {"grace_n": 50.0}},
+    {"estimator": "anchorwatch.LeveragingBagging", "parameters": {"trees": 2}},
+]
+_TWO_REGRESSORS = [
+    {"estimator": "river.compose.Pipeline", "parameters": {"pipeline": _SCALED_LINEAR}},
+    _part("tree.HoeffdingTreeRegressor"),
+]
 
 LEARNERS: dict[str, LearnerEntry] = {
     "majority": LearnerEntry("classification", lambda _: Majority(), learns=False),
@@ -131,6 +152,17 @@ LEARNERS: dict[str, LearnerEntry] = {
     "decay_of_naive_bayes": _policy(Decay, "NaiveBayes", half_life_n=50),
     "decay_of_hoeffding_tree": _policy(Decay, "HoeffdingTree", half_life_n=60, refit_every=30),
     "decay_of_linear_regression": _policy(Decay, "LinearRegression", "regression", half_life_n=500),
+    "best_expert": _committee(BestExpert, _TWO_TREES),
+    "best_expert_regression": _committee(BestExpert, _TWO_REGRESSORS, "regression"),
+    "majority_vote": _committee(MajorityVote, _TWO_TREES, period=70),
+    "majority_vote_regression": _committee(
+        MajorityVote, [*_TWO_REGRESSORS, _part("tree.HoeffdingTreeRegressor")], "regression", period=70
+    ),
+    "nested_weighted_vote": _committee(
+        WeightedVote, [{"estimator": "anchorwatch.MajorityVote", "parameters": {"members": _TWO_TREES}}, *_TWO_TREES]
+    ),
+    "weighted_vote": _committee(WeightedVote, _TWO_TREES),
+    "weighted_vote_regression": _committee(WeightedVote, _TWO_REGRESSORS, "regression"),
     "adaptive_random_forest": _river("forest.ARFClassifier", n_models=3),
     "gaussian_naive_bayes": _river("naive_bayes.GaussianNB"),
     "hoeffding_adaptive_tree": _river("tree.HoeffdingAdaptiveTreeClassifier"),

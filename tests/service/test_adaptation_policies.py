@@ -74,6 +74,25 @@ def test_what_a_policy_does_not_use_is_refused(adaptation: dict[str, Any], words
     assert [word for word in words if word not in str(refused.value)] == []
 
 
+def test_a_committee_adapts_and_restarts_exactly() -> None:
+    """Learners that hold learners, nested too, replace a member on drift, with the same bits however it is cut."""
+    tree = {"estimator": "anchorwatch.HoeffdingTree"}
+    bag = {"estimator": "anchorwatch.OzaBaggingAdwin", "parameters": {"trees": 2}}
+    inner = {"estimator": "anchorwatch.BestExpert", "parameters": {"members": [tree, bag]}}
+    learner = {"estimator": "anchorwatch.WeightedVote", "parameters": {"members": [tree, bag, inner]}}
+    config = configured(
+        features=FEATURES, learners={"vote": learner}, reference={"n": 200, "window": 100},
+        adaptation={"policy": "local_repair", "cooldown": 50},
+    )  # fmt: skip
+    stream = events(400, 250)
+    whole = fold(stream, config)
+    assert [body["parts"] for body in whole.bodies("audit") if body["action"] == "repaired"][:1] == [1]
+    restarted = fold(stream[:97], config)
+    for at in range(97, len(stream), 97):
+        restarted = restarted.restarted(config).feed(stream[at : at + 97], size=13)
+    assert restarted.hashes == whole.hashes
+
+
 def test_a_repair_is_no_new_generation() -> None:
     """The learner in place stays the same object, and its replacements are not counted up."""
     members = Committee(settings("local_repair").monitors[MONITOR])
