@@ -1,7 +1,8 @@
 """Kernels of the ensembles: a block of rows in event order, each row answered before it is learned.
 
 The trees of a forest know nothing of each other, so it goes tree by tree through the block, which keeps one tree in the
-cache; in a bag the worst member is replaced, so it goes row by row.
+cache; in a bag the worst member is replaced, so it goes row by row. What a row goes through is inlined: calls that hand
+over all arrays took a quarter of the time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ACTIVE, BACKGROUND, SEEN, HITS, DRIFTS, WARNINGS = range(6)
 MEMBER_N = 6
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
     """A Poisson number from its distribution function; 1 where that is empty."""
     if poisson.shape[0] == 0:
@@ -47,7 +48,7 @@ def draw_weight(poisson, streams, s):  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, work):  # type: ignore[no-untyped-def]
     """Let the leaf at `node` learn a row that it has answered with `said` (majority, naive Bayes)."""
     stats, block = pool.stats, pool.link[node, LEFT]
@@ -92,7 +93,7 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
                 active = members[t, ACTIVE]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
     """Add a tree's probabilities, unless it knows nothing."""
     if said >= 0:
@@ -100,7 +101,7 @@ def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-d
             out[r, k] += trust * votes[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _learn_behind(rows, r, label, weight, i, pool, rule, streams, s, scratch):  # type: ignore[no-untyped-def]
     """Let the background tree learn."""
     node = find_leaf(rows, r, pool.region[i, ROOT], pool.link, pool.cut)

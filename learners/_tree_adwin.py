@@ -27,14 +27,14 @@ def clear_window(windows, a):  # type: ignore[no-untyped-def]
     windows[a, _DEPTH] = 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def error_rate(windows, a):  # type: ignore[no-untyped-def]
     """Mean of the window, 0 when it is empty."""
     n = windows[a, WINDOW_N]
     return windows[a, WINDOW_ONES] / n if n > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def add_bit(windows, a, bit, delta):  # type: ignore[no-untyped-def]
     """Add 0 or 1; True when the window was cut and its mean has risen by that."""
     _insert(windows, a, bit)
@@ -49,7 +49,7 @@ def add_bit(windows, a, bit, delta):  # type: ignore[no-untyped-def]
     return cut and error_rate(windows, a) > before
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _insert(windows, a, bit):  # type: ignore[no-untyped-def]
     windows[a, WINDOW_N] += 1
     windows[a, WINDOW_ONES] += bit

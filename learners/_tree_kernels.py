@@ -70,7 +70,7 @@ class Rule(NamedTuple):
     drift_delta: float
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def random_unit(streams, s):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of stream `s` (SplitMix64: a counter, scrambled)."""
     z = streams[s] + _GOLDEN
@@ -80,7 +80,7 @@ def random_unit(streams, s):  # type: ignore[no-untyped-def]
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def find_leaf(rows, r, node, link, cut):  # type: ignore[no-untyped-def]
     """The leaf of row `r` below `node`."""
     while True:
@@ -117,7 +117,7 @@ def _branch(x, node, link, cut):  # type: ignore[no-untyped-def]
     return child
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def answer(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, votes, scores):  # type: ignore[no-untyped-def]
     """Fill `votes` with the leaf's probabilities; returns its answer, that of the majority and that of naive Bayes."""
     total = stats[block, TOTAL]
@@ -142,7 +142,7 @@ def answer(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, vo
     return majority, majority, bayes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def best_class(rows, r, block, stats, subset, slots, columns, classes, leaf_mode, scores):  # type: ignore[no-untyped-def]
     """What `answer` would return first, without the probabilities."""
     best, present, largest = -1, 0, 0.0
@@ -169,7 +169,7 @@ def _to_shares(scores, best, classes, votes):  # type: ignore[no-untyped-def]
         votes[k] /= total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _bayes(rows, r, block, stats, subset, slots, columns, classes, scores):  # type: ignore[no-untyped-def]
     """Log posterior of each class up to a constant, -inf for the impossible; returns the best class, -1 if none."""
     best, highest = -1, -np.inf
@@ -184,7 +184,7 @@ def _bayes(rows, r, block, stats, subset, slots, columns, classes, scores):  # t
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
     """Log of a class's weight times the observed columns' densities in it; missing values take no part."""
     # `product` is of squares, precisions for the normal densities, so that one root and one log serve all factors.
@@ -215,7 +215,7 @@ def _log_joint(rows, r, block, k, weight, stats, subset, slots, columns):  # typ
     return 0.5 * (logs + math.log(product) - square - factors * _LOG_TWO_PI)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def observe(rows, r, label, weight, block, stats, subset, slots, columns):  # type: ignore[no-untyped-def]
     """Let a leaf's statistics take in one row."""
     stats[block, TOTAL] += weight
