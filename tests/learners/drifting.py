@@ -12,13 +12,13 @@ Example = tuple[dict[str, float | str], Label]
 
 
 def concepts(order: str, each_n: int, seed: int = 1) -> list[Example]:
-    """`each_n` examples of each letter: A and B are opposite, C is decided by another feature."""
+    """`each_n` examples of each letter: A and B are opposite, C has half in common with each, D most of A."""
     rng = np.random.default_rng(seed)
     examples: list[Example] = []
     for letter in order:
         for _ in range(each_n):
             a, b, c = rng.normal(size=3).tolist()
-            value = {"A": a + b, "B": -a - b, "C": a - b}[letter]
+            value = {"A": a + b, "B": -a - b, "C": a - b, "D": a + 0.3 * b}[letter]
             label = "yes" if value > 0 else "no"
             if rng.random() < 0.05:
                 label = "no" if label == "yes" else "yes"

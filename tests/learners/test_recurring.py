@@ -23,7 +23,7 @@ from tests.learners.drifting import concepts
 
 __all__: list[str] = []
 
-EACH_N, DELAY_N = 900, 60
+EACH_N, DELAY_N = 700, 60
 
 
 class _Run:
@@ -84,18 +84,21 @@ def test_a_concept_that_returns_is_recovered_sooner(*, warned: bool) -> None:
         assert sum(recalling.errors[part_errors]) < sum(warm.errors[part_errors])
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_new_concepts_cost_no_more_than_warm_replacement(seed: int) -> None:
-    """On A B C, where nothing returns, errors stay within 2 % of the labels of one part of warm replacement's."""
-    recalling, warm = (_Run(name, "ABC", seed) for name in ("recurring", "warm_replacement"))
-    for part in range(3):
-        part_errors = slice(part * EACH_N, (part + 1) * EACH_N)
-        assert sum(recalling.errors[part_errors]) <= sum(warm.errors[part_errors]) + 0.02 * EACH_N
+@pytest.mark.parametrize(("order", "share"), [("ABC", 0.02), ("ABAC", 0.04)])
+def test_new_concepts_cost_no_more_than_warm_replacement(order: str, share: float) -> None:
+    """Where a concept is new, errors exceed warm replacement's by no more than a small share of the part's labels.
+
+    On A B C, where nothing returns, by 2 %; on A B A C, where a retired learner is half right about C, by 4 %.
+    """
+    recalling, warm = (_Run(name, order) for name in ("recurring", "warm_replacement"))
+    last = slice((len(order) - 1) * EACH_N, len(order) * EACH_N)
+    assert sum(recalling.errors[last]) <= sum(warm.errors[last]) + share * EACH_N
+    assert sum(recalling.errors) <= sum(warm.errors) + share * EACH_N
 
 
 def test_a_restart_in_the_middle_changes_nothing() -> None:
     """With the policy packed and unpacked every 97 events, trials included, each answer stays the same."""
-    straight, restarted = _Run("recurring", "ABAB"), _Run("recurring", "ABAB", restart=True)
+    straight, restarted = _Run("recurring", "ABA"), _Run("recurring", "ABA", restart=True)
     assert restarted.errors == straight.errors
     assert restarted.learner.snapshot() == straight.learner.snapshot()
 

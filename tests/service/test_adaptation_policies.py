@@ -30,20 +30,20 @@ def settings(policy: str) -> Any:
     bag = {"estimator": "anchorwatch.OzaBaggingAdwin", "parameters": {"trees": 2}}
     return configured(
         features=FEATURES, learners={"bag": bag, "tree": {"estimator": "anchorwatch.HoeffdingTree"}},
-        reference={"n": 200, "window": 100}, adaptation={"policy": policy, **POLICIES[policy]},
+        reference={"n": 150, "window": 80}, adaptation={"policy": policy, **POLICIES[policy]},
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_it_reacts_and_batches_and_restarts_change_nothing(policy: str) -> None:
     """A change of the relation is answered as the policy says, audited, and with the same bits however it is cut."""
-    config, stream = settings(policy), events(450, 250)
+    config, stream = settings(policy), events(360, 220)
     whole = fold(stream, config)
     bodies = whole.bodies("audit")
     bag = [body["action"] for body in bodies if body.get("learner") == "bag"]
     assert bag[:1] == [ACTIONS.get(policy, "replaced")]
     assert "replaced" in [b["action"] for b in bodies if b.get("learner") == "tree"] or policy == "reweight"
-    assert fold(stream, config, size=17).hashes == whole.hashes
+    assert fold(stream, config, size=170).hashes == whole.hashes
     restarted = fold(stream[:97], config)
     for at in range(97, len(stream), 97):
         restarted = restarted.restarted(config).feed(stream[at : at + 97])
@@ -81,10 +81,10 @@ def test_a_committee_adapts_and_restarts_exactly() -> None:
     inner = {"estimator": "anchorwatch.BestExpert", "parameters": {"members": [tree, bag]}}
     learner = {"estimator": "anchorwatch.WeightedVote", "parameters": {"members": [tree, bag, inner]}}
     config = configured(
-        features=FEATURES, learners={"vote": learner}, reference={"n": 200, "window": 100},
+        features=FEATURES, learners={"vote": learner}, reference={"n": 150, "window": 80},
         adaptation={"policy": "local_repair", "cooldown": 50},
     )  # fmt: skip
-    stream = events(400, 250)
+    stream = events(360, 220)
     whole = fold(stream, config)
     assert [body["parts"] for body in whole.bodies("audit") if body["action"] == "repaired"][:1] == [1]
     restarted = fold(stream[:97], config)
