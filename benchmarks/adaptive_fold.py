@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from benchmarks._learner_streams import Stream, path_of, read
 from benchmarks.fold import COMMIT_N, blocks
-from benchmarks.learners import read
 from service.config import Config, parse
 from service.outputs import outbox_rows
 from service.owned import OwnedPartition
@@ -24,7 +24,7 @@ from service.partition import PartitionFold
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
 
-STREAM, TARGET = "elec2_full8.csv.gz", "class"
+STREAM = "elec2_full8"
 DELAY_N = 200
 PASSES = 3
 
@@ -41,7 +41,7 @@ def configuration(features: int, learners: dict[str, Any]) -> Config:
 
 def messages(folder: Path, limit: int) -> list[RawMessage]:
     """Predictions and labels in their order, a second between two predictions."""
-    rows, labels = read(folder / STREAM, TARGET)
+    rows, labels, _ = read(path_of(folder, STREAM), Stream("class"))
     events: list[dict[str, Any]] = []
     for n, row in enumerate(rows[:limit].tolist()):
         time_ms = 1_760_000_000_000 + 1_000 * n
@@ -79,8 +79,8 @@ def main() -> int:
     from service.warm import warm
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    if not (folder / STREAM).exists():
-        print(f"{folder} holds no {STREAM}: usage: python -m benchmarks.adaptive_fold FOLDER [PREDICTIONS]")
+    if not path_of(folder, STREAM).exists():
+        print(f"{folder} holds no {STREAM}.csv.gz: usage: python -m benchmarks.adaptive_fold FOLDER [PREDICTIONS]")
         return 2 if len(sys.argv) > 1 else 0
     warm()
     raw = messages(folder, int(sys.argv[2]) if len(sys.argv) > 2 else 45_312)

@@ -1,15 +1,13 @@
-"""Accuracy and speed of the compiled learners on the shared streams, beside MOA's accuracy and river's speed.
+"""Accuracy and speed of the compiled learners on real and generated streams, beside MOA's and river's.
 
 Run as `python -m benchmarks.learners FOLDER [SEEDS]`, FOLDER with the streams as `NAME.csv.gz`. Prequential: each row
-is answered, then learned. MOA's accuracies were measured with CapyMOA 0.15.1 (ensembles of ten, its defaults).
-A speed is events per CPU second of one thread, prediction and learning; the best pass of each part of the stream
-counts, as other work only adds.
+is answered, then learned. A speed is events per CPU second of one thread, prediction and learning; the best pass of
+each part of the stream counts, as other work only adds. river is timed on electricity, on a prefix (it takes minutes a
+stream), and compared on the same rows.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 import sys
 import time
@@ -20,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import _moa
+from benchmarks._learner_streams import STREAMS, Data, path_of, read
 from learners.adaptive_random_forest import AdaptiveRandomForest
 from learners.hoeffding_adaptive_tree import HoeffdingAdaptiveTree
 from learners.hoeffding_tree import HoeffdingTree
@@ -29,36 +29,18 @@ from learners.streaming_random_patches import StreamingRandomPatches
 
 __all__ = ["main"]
 
-Build = Callable[[int, int], Any]
-# Stream: name of the label's column, and MOA's accuracies in the order of LEARNERS.
-STREAMS: dict[str, tuple[str, list[float]]] = {
-    "elec2_full8": ("class", [79.20, 83.39, 84.35, 89.80, 89.33, 88.82]),
-    "noaa_weather": ("target", [73.43, 73.53, 75.01, 78.11, 78.24, 78.91]),
-    "sea_losing": ("target", [84.94, 86.75, 86.76, 88.31, 88.47, 84.42]),
-}
+Build = Callable[[int, tuple[int, ...], int], Any]
 LEARNERS: dict[str, Build] = {
-    "Hoeffding tree": lambda columns, _: HoeffdingTree(columns),
-    "Hoeffding adaptive tree": lambda columns, seed: HoeffdingAdaptiveTree(columns, seed=seed),
-    "online bagging, ADWIN": lambda columns, seed: OzaBaggingAdwin(columns, seed=seed),
-    "leveraging bagging": lambda columns, seed: LeveragingBagging(columns, seed=seed),
-    "adaptive random forest": lambda columns, seed: AdaptiveRandomForest(columns, seed=seed),
-    "random patches": lambda columns, seed: StreamingRandomPatches(columns, seed=seed),
+    "Hoeffding tree": lambda columns, nominal, _: HoeffdingTree(columns, nominal),
+    "Hoeffding adaptive tree": lambda columns, nominal, seed: HoeffdingAdaptiveTree(columns, nominal, seed=seed),
+    "online bagging, ADWIN": lambda columns, nominal, seed: OzaBaggingAdwin(columns, nominal, seed=seed),
+    "leveraging bagging": lambda columns, nominal, seed: LeveragingBagging(columns, nominal, seed=seed),
+    "adaptive random forest": lambda columns, nominal, seed: AdaptiveRandomForest(columns, nominal, seed=seed),
+    "random patches": lambda columns, nominal, seed: StreamingRandomPatches(columns, nominal, seed=seed),
 }
 PARTS, PASSES = 20, 3
-# Rows that river's learners are timed on: the slowest makes a few hundred a second.
-RIVER_ROWS = {"Hoeffding tree": 5_000, "Hoeffding adaptive tree": 5_000}
-RIVER_ROWS_OF_ENSEMBLES = 3_000
-
-
-def read(path: Path, target: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Features with NaN for what is missing, and labels as codes in order of appearance."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = list(csv.reader(lines))
-    at = rows[0].index(target)
-    codes: dict[str, int] = {}
-    labels = [codes.setdefault(row[at], len(codes)) for row in rows[1:]]
-    features = [[float(v) if v else math.nan for i, v in enumerate(row) if i != at] for row in rows[1:]]
-    return np.array(features), np.array(labels)
+# Where river is timed, and on how many rows: enough for its trees to be grown.
+RIVER_STREAM, RIVER_ROWS = "elec2_full8", 10_000
 
 
 def kappas(said: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[float, float, float]:
@@ -85,7 +67,7 @@ def per_second(build: Callable[[], Any], rows: NDArray[np.float64], labels: NDAr
 
 
 def river_per_second(name: str, rows: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Events per CPU second of river's learner of that name on the first rows."""
+    """Events per CPU second of river's learner of that name."""
     from river import ensemble, forest, tree
 
     models: dict[str, Callable[[], Any]] = {
@@ -96,49 +78,65 @@ def river_per_second(name: str, rows: NDArray[np.float64], labels: NDArray[np.in
         "adaptive random forest": lambda: forest.ARFClassifier(10, seed=1),
         "random patches": lambda: ensemble.SRPClassifier(tree.HoeffdingTreeClassifier(), 10, seed=1),
     }
-    model, n = models[name](), RIVER_ROWS.get(name, RIVER_ROWS_OF_ENSEMBLES)
-    examples = [
-        (dict(enumerate(row)), label) for row, label in zip(rows[:n].tolist(), labels[:n].tolist(), strict=True)
-    ]
+    model = models[name]()
+    examples = [(dict(enumerate(row)), label) for row, label in zip(rows.tolist(), labels.tolist(), strict=True)]
     start = time.process_time()
     for x, y in examples:
         model.predict_one(x)
         model.learn_one(x, y)
-    return n / (time.process_time() - start)
+    return len(rows) / (time.process_time() - start)
 
 
-def line(name: str, stream: str, data: tuple[Any, Any], seeds: int, moa: float) -> str:
+def line(name: str, stream: str, data: Data, seeds: int, moa: _moa.Figure) -> str:
     """One row of the table."""
-    rows, labels = data
-    build = LEARNERS[name]
+    rows, labels, nominal = data
+
+    def build(seed: int = 1) -> Any:
+        return LEARNERS[name](rows.shape[1], tuple(nominal), seed)
+
     figures, sizes = [], []
     for seed in range(1, seeds + 1):
-        learner = build(rows.shape[1], seed)
+        learner = build(seed)
         figures.append(kappas(learner.step_many(rows, labels).argmax(axis=1), labels))
         sizes.append(learner.state_bytes)
     accuracy, kappa, temporal = np.mean(figures, axis=0)
     spread = np.std([figure[0] for figure in figures])
-    ours, theirs = per_second(lambda: build(rows.shape[1], 1), rows, labels), river_per_second(name, rows, labels)
+    ours, theirs, ratio = per_second(build, rows, labels), math.nan, math.nan
+    if stream == RIVER_STREAM:
+        first = rows[:RIVER_ROWS], labels[:RIVER_ROWS]
+        theirs = river_per_second(name, *first)
+        ratio = per_second(build, *first) / theirs
     return (
-        f"{stream:<13}{name:<25}{accuracy:>7.2f} ±{spread:<5.2f}{moa:>7.2f}{accuracy - moa:>+7.2f}{kappa:>7.1f}"
-        f"{temporal:>7.1f}{ours:>12,.0f}{theirs:>9,.0f}{ours / theirs:>7,.0f}x{max(sizes) / 1e6:>9.2f}"
+        f"{stream:<14}{name:<24}{accuracy:>6.2f} ±{spread:<5.2f}{_cell(moa.accuracy, '6.2f')}"
+        f"{_cell(accuracy - moa.accuracy, '+7.2f')}{kappa:>6.1f}{temporal:>7.1f}{ours:>11,.0f}"
+        f"{_cell(moa.per_second, '9,.0f')}{_cell(ours / moa.per_second, '6.1f')}{_cell(theirs, '8,.0f')}"
+        f"{_cell(ratio, '6.0f')}{max(sizes) / 1e6:>7.2f}"
     )
+
+
+def _cell(value: float, form: str) -> str:
+    """The number, or a dash of the same width for one that there is not."""
+    return "-".rjust(len(format(0.0, form))) if math.isnan(value) else format(value, form)
 
 
 def main() -> int:
     """Print the table; without the streams say how to name their folder, with exit code 2 if one was named."""
     folder, seeds = Path(sys.argv[1] if len(sys.argv) > 1 else "."), int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    absent = [name for name in STREAMS if not (folder / f"{name}.csv.gz").exists()]
+    absent = [name for name, stream in STREAMS.items() if not stream.generate and not path_of(folder, name).exists()]
     if absent:
         print(f"{folder} holds no {absent[0]}.csv.gz: usage: python -m benchmarks.learners FOLDER [SEEDS]")
         return 2 if len(sys.argv) > 1 else 0
+    has_moa = _moa.is_available()
+    if not has_moa:
+        print("MOA: as recorded once; to run it here: Java 17 or newer, and pip install -e .[benchmark]")
     print(
-        f"{'stream':<13}{'learner':<25}{'acc. %':>7} {'seeds':<6}{'MOA':>7}{'diff':>7}{'kappa':>7}{'temp.':>7}"
-        f"{'events/s':>12}{'river':>9}{'ratio':>8}{'MB':>9}"
+        f"{'stream':<14}{'learner':<24}{'acc. %':>6} {'seeds':<6}{'MOA':>6}{'diff':>7}{'kappa':>6}{'temp.':>7}"
+        f"{'events/s':>11}{'MOA':>9}{'ratio':>6}{'river':>8}{'ratio':>6}{'MB':>7}"
     )
-    for stream, (target, accuracies) in STREAMS.items():
-        data = read(folder / f"{stream}.csv.gz", target)
-        for name, moa in zip(LEARNERS, accuracies, strict=True):
+    for stream, source in STREAMS.items():
+        data = read(path_of(folder, stream), source)
+        for name in LEARNERS:
+            moa = _moa.run(name, data, seeds) if has_moa else _moa.recorded(name, stream)
             print(line(name, stream, data, seeds, moa), flush=True)
     return 0
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.learners import kappas, per_second, read
+from benchmarks._learner_streams import Stream, path_of, read
+from benchmarks.learners import kappas, per_second
 from learners.build import build_learner
 from learners.naive_bayes import NaiveBayes
 from learners.softmax_regression import SoftmaxRegression
@@ -96,7 +97,7 @@ def report(stream: str, rows: NDArray[np.float64], labels: NDArray[np.int64]) ->
 def main() -> int:
     """Print the tables; without the streams say how to name their folder, with exit code 2 if one was named."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    absent = [name for name in STREAMS if not (folder / f"{name}.csv.gz").exists()]
+    absent = [name for name in STREAMS if not path_of(folder, name).exists()]
     if absent:
         print(f"{folder} holds no {absent[0]}.csv.gz: usage: python -m benchmarks.linear FOLDER")
         return 2 if len(sys.argv) > 1 else 0
@@ -105,7 +106,8 @@ def main() -> int:
         f"{'10,000':>9}{'river':>9}{'events/s':>10}{'ratio':>8}"
     )
     for stream, target in STREAMS.items():
-        report(stream, *read(folder / f"{stream}.csv.gz", target))
+        rows, labels, _ = read(path_of(folder, stream), Stream(target))
+        report(stream, rows, labels)
     return 0
 
 

@@ -7,11 +7,13 @@ stand in modules of their own; `learners.policies` builds each by its name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from learners.base import Features, Label, Learner
+from learners.confidence_sequence import ConfidenceSequence
 from learners.errors import SnapshotError
 
 __all__ = ["AdaptationPolicy", "Repaired", "Replacement", "WarmReplacement"]
@@ -57,6 +59,13 @@ class AdaptationPolicy(Protocol):
     def looks(self) -> bool:
         """Whether the next `on_learned` looks at the learner in place, which must have learned everything by then."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether it wants to be told, by `scored`, how the learner in the background does beside the one in place."""
+
+    def scored(self, difference: float) -> None:
+        """Of a labelled example that neither has learned yet: loss of the one in place less loss of the fresh one."""
+
     def on_warning(self, event: int) -> None:
         """A warning at `event`."""
 
@@ -96,6 +105,9 @@ class WarmReplacement:
         labels that a fresh learner must have learned before it takes over, 0 or more.
     cooldown
         events after a replacement in which warnings and drifts are ignored, 0 or more.
+    alpha
+        level, in (0, 1], of the confidence sequence by which the fresh learner has to be better before it takes over;
+        1 asks for no evidence.
 
     Notes
     -----
@@ -103,16 +115,25 @@ class WarmReplacement:
     warning, drop it. A drift replaces at once if the background learner is warm; otherwise it starts one if there is
     none, and the replacement follows from `on_learned` with the label that makes it warm. Calm does not call off a
     replacement that a drift has decided. A warning that comes in a cooldown must be repeated after it.
+
+    With `alpha` below 1 a replacement waits until the fresh learner, since it was half warm, has clearly answered
+    better than the one in place (`learners.confidence_sequence`; the evidence is looked at after every label), and is
+    called off after 5 cooldowns without: noise in labels looks like drift, and a learner that began in noise is worse.
     """
 
     looks = False
 
-    def __init__(self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000) -> None:
+    def __init__(
+        self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0
+    ) -> None:
+        if not 0.0 < alpha <= 1.0:
+            raise ValueError(f"alpha = {alpha}: must be in (0, 1]")
         for name, value in (("min_warm", min_warm), ("cooldown", cooldown)):
             if value < 0:
                 raise ValueError(f"{name} = {value}: must be 0 or more")
         self._fresh = fresh
-        self._min_warm, self._cooldown = min_warm, cooldown
+        self._min_warm, self._cooldown, self._alpha = min_warm, cooldown, alpha
+        self._evidence = ConfidenceSequence()
         self.background: Learner | None = None
         self.generation = 0
         self.ignored_n = 0
@@ -120,6 +141,16 @@ class WarmReplacement:
         self._warned_at = 0
         self._due = False
         self._replaced_at: int | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Only with `alpha` below 1."""
+        return self._alpha < 1.0
+
+    def scored(self, difference: float) -> None:
+        """Count an example, unless the fresh learner is still too new."""
+        if 2 * self._warmed_n >= self._min_warm:
+            self._evidence.add(difference)
 
     def on_warning(self, event: int) -> None:
         """A warning at `event`: start to warm a background learner, unless one is warming or it is too early."""
@@ -145,9 +176,12 @@ class WarmReplacement:
         if self.background is None:
             return None
         self._warmed_n += 1
-        if not self._due and event - self._warned_at > _STALE_COOLDOWNS * max(1, self._cooldown):
+        replacement = self._replace(event)
+        stale = event - self._warned_at > _STALE_COOLDOWNS * max(1, self._cooldown)
+        if stale and (self.compares or not self._due):
+            self._due = False
             self._drop()
-        return self._replace(event)
+        return replacement
 
     def on_calm(self, event: int) -> None:
         """The warning went away at `event`: drop the background learner, unless a drift has made it due."""
@@ -165,9 +199,13 @@ class WarmReplacement:
     def _drop(self) -> None:
         self.background = None
         self._warmed_n = 0
+        self._evidence = ConfidenceSequence()
+
+    def _better(self) -> bool:
+        return not self.compares or self._evidence.log_evidence() >= -math.log(self._alpha)
 
     def _replace(self, event: int) -> Replacement | None:
-        if self.background is None or not self._due or self._warmed_n < self._min_warm:
+        if self.background is None or not self._due or self._warmed_n < self._min_warm or not self._better():
             return None
         self.generation += 1
         replacement = Replacement(self.background, self.generation, event, self._warmed_n)
@@ -185,6 +223,7 @@ class WarmReplacement:
             "warned_at": self._warned_at,
             "due": self._due,
             "replaced_at": self._replaced_at,
+            "evidence": self._evidence.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -203,14 +242,13 @@ class WarmReplacement:
             self.generation, self.ignored_n = int(state["generation"]), int(state["ignored_n"])
             self._warmed_n, self._warned_at = int(state["warmed_n"]), int(state["warned_at"])
             self._due, self._replaced_at = bool(state["due"]), state["replaced_at"]
+            self._evidence = ConfidenceSequence.from_state(state["evidence"])
         except (KeyError, TypeError) as error:
             raise SnapshotError(f"the state of a replacement policy lacks {error}: restore a backup") from error
 
     @classmethod
-    def from_state(
-        cls, state: dict[str, Any], fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000
-    ) -> WarmReplacement:
+    def from_state(cls, state: dict[str, Any], fresh: Callable[[int], Learner], **parameters: Any) -> WarmReplacement:
         """The policy that `state` was taken of."""
-        policy = cls(fresh, min_warm=min_warm, cooldown=cooldown)
+        policy = cls(fresh, **parameters)
         policy.load(state)
         return policy

@@ -24,7 +24,7 @@ class LocalRepair:
         gives an untrained learner for a generation number (1, 2, …); the same number gives the same learner.
     current
         gives the learner in place, with all it has been told to learn learned.
-    min_warm, cooldown
+    min_warm, cooldown, alpha
         see `WarmReplacement`; the cooldown begins anew with each repair, too.
 
     Notes
@@ -39,9 +39,9 @@ class LocalRepair:
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
-        cooldown: int = 1_000,
+        cooldown: int = 1_000, alpha: float = 1.0,
     ) -> None:  # fmt: skip
-        self._warm = WarmReplacement(fresh, min_warm=min_warm, cooldown=cooldown)
+        self._warm = WarmReplacement(fresh, min_warm=min_warm, cooldown=cooldown, alpha=alpha)
         self._current, self._cooldown = current, cooldown
         self._ignored_n = 0
         self._acted_at: int | None = None
@@ -60,6 +60,15 @@ class LocalRepair:
     def ignored_n(self) -> int:
         """Drifts within a cooldown."""
         return self._ignored_n + self._warm.ignored_n
+
+    @property
+    def compares(self) -> bool:
+        """As warm replacement does, which takes over where the learner cannot be repaired."""
+        return self._warm.compares
+
+    def scored(self, difference: float) -> None:
+        """For warm replacement."""
+        self._warm.scored(difference)
 
     def on_warning(self, event: int) -> None:
         """Warm a successor if the learner cannot be repaired."""
@@ -126,7 +135,7 @@ class Reweight(LocalRepair):
     ----------
     keep
         what the past counts afterwards of what it did, in (0, 1]: 1 forgets nothing.
-    fresh, current, min_warm, cooldown
+    fresh, current, min_warm, cooldown, alpha
         see `LocalRepair`: where the learner cannot forget, this is warm replacement.
     """
 
@@ -134,11 +143,11 @@ class Reweight(LocalRepair):
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, keep: float = 0.2,
-        min_warm: int = 200, cooldown: int = 1_000,
+        min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0,
     ) -> None:  # fmt: skip
         if not 0.0 < keep <= 1.0:
             raise ValueError(f"keep = {keep}: must be in (0, 1]")
-        super().__init__(fresh, current, min_warm=min_warm, cooldown=cooldown)
+        super().__init__(fresh, current, min_warm=min_warm, cooldown=cooldown, alpha=alpha)
         self._keep = keep
 
     def _act(self, learner: Any, event: int) -> Repaired | None:

@@ -39,7 +39,7 @@ class Periodic:
     [False, False, True, False, False, True]
     """
 
-    looks = False
+    looks = compares = False
 
     def __init__(self, fresh: Callable[[int], Learner], *, period: int = 10_000, min_warm: int = 200) -> None:
         if period < 1:
@@ -57,6 +57,9 @@ class Periodic:
         """Begin to warm with `min_warm` labels to go."""
         if self._min_warm > 0 and self._learned_n == self._period - self._min_warm:
             self.background = self._fresh(self.generation + 1)
+
+    def scored(self, difference: float) -> None:
+        """Nothing."""
 
     def on_warning(self, event: int) -> None:
         """Nothing: alarms do not matter here."""

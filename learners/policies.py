@@ -17,11 +17,11 @@ __all__ = ["PARAMETERS", "build_policy"]
 _WARM = frozenset({"cooldown", "min_warm"})
 PARAMETERS: dict[str, frozenset[str]] = {
     "none": frozenset(),
-    "warm_replacement": _WARM,
+    "warm_replacement": _WARM | {"alpha"},
     "reset": frozenset({"cooldown"}),
     "periodic": frozenset({"period", "min_warm"}),
-    "local_repair": _WARM,
-    "reweight": _WARM | {"keep"},
+    "local_repair": _WARM | {"alpha"},
+    "reweight": _WARM | {"alpha", "keep"},
     "recurring": _WARM | {"pool", "pool_bytes", "sketch_n"},
 }
 _MADE_OF_FRESH: dict[str, Callable[..., AdaptationPolicy]] = {

@@ -66,6 +66,7 @@ class RecurringConcepts:
     """
 
     background: Learner | None = None
+    compares = False
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
@@ -109,6 +110,9 @@ class RecurringConcepts:
             self._bins = reference_bins(list(self._ring))
         if self._trial is not None:
             self._trial.step(x, y)
+
+    def scored(self, difference: float) -> None:
+        """Nothing."""
 
     def on_warning(self, event: int) -> None:
         """Begin a trial, unless there is one or it is too early."""

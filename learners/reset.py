@@ -35,7 +35,7 @@ class Reset:
 
     background: Learner | None = None
 
-    looks = False
+    looks = compares = False
 
     def __init__(self, fresh: Callable[[int], Learner], *, cooldown: int = 1_000) -> None:
         if cooldown < 0:
@@ -44,6 +44,9 @@ class Reset:
         self.generation = 0
         self.ignored_n = 0
         self._replaced_at: int | None = None
+
+    def scored(self, difference: float) -> None:
+        """Nothing."""
 
     def on_warning(self, event: int) -> None:
         """Nothing: there is nothing to prepare."""

@@ -124,6 +124,7 @@ class AdaptationConfig(_Base, frozen=True, kw_only=True):
     watch: Literal["concept", "own_error"] = "concept"
     cooldown: int = 1_000
     min_warm: int = 200
+    alpha: float = 0.05
     period: int = 10_000
     keep: float = 0.2
     pool: int = 5

@@ -61,11 +61,43 @@ class Member:
             # At one place the lesson comes first: an alarm belongs to the event behind it.
             told: list[tuple[int, int, Any]] = [(lesson[0].order, 0, lesson) for lesson in lessons]
             told += [(alarm[0].order, 1, alarm) for alarm in alarms]
-            for _, is_alarm, what in sorted(told, key=lambda t: t[:2]):
-                reaction = self._warned(self.policy, *what) if is_alarm else self._taught(self.policy, *what)
-                if reaction is not None:
-                    adapted.append((what[0], self._take(reaction, what[0])))
+            told.sort(key=lambda t: t[:2])
+            while told:
+                adapted += self._told(self.policy, told)
         self._do(math.inf)
+        return adapted
+
+    def _told(self, policy: AdaptationPolicy, told: list[tuple[int, int, Any]]) -> list[Adapted]:
+        """Tell the policy of what comes first, or of all lessons up to the next alarm; they are taken off `told`."""
+        _, is_alarm, what = told[0]
+        if not is_alarm and policy.compares and policy.background is not None:
+            n = next((i for i, (_, alarm, _) in enumerate(told) if alarm), len(told))
+            lessons = [lesson for _, _, lesson in told[:n]]
+            del told[:n]
+            return self._compared(policy, policy.background, lessons)
+        del told[0]
+        reaction = self._warned(policy, *what) if is_alarm else self._taught(policy, *what)
+        return [] if reaction is None else [(what[0], self._take(reaction, what[0]))]
+
+    def _compared(self, policy: AdaptationPolicy, background: Learner, lessons: list[Lesson]) -> list[Adapted]:
+        """Lessons while a fresh learner is compared: both do the block; once it takes over, its answers hold."""
+        adapted: list[Adapted] = []
+        coming = iter(lessons)
+        for done in self._deferred.compare(self.learner, background, lessons[-1][0].order):
+            said, learned = (done.fresh, done.fresh_learned) if adapted else (done.said, done.learned)
+            if done.answer is not None:
+                self._failed([said] if isinstance(said, LearnerError) else [])
+                done.answer[:] = [None, None] if isinstance(said, LearnerError) else answer_of(said)
+                continue
+            known = [learned] if adapted else [learned, done.fresh_learned]
+            self._failed([result for result in known if isinstance(result, LearnerError)])
+            moment, x, label = next(coming)
+            if policy.background is not None and (difference := done.difference()) is not None:
+                policy.scored(difference)
+            policy.observe(x, label)
+            reaction = policy.on_learned(moment.event)
+            if reaction is not None:
+                adapted.append((moment, self._take(reaction, moment)))
         return adapted
 
     def _warned(self, policy: AdaptationPolicy, moment: Moment, is_drift: bool) -> Reaction | None:

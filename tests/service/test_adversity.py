@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_served_loss_stays_near_the_frozen_champion(adversity: dict[str, Any]) -
     right, frozen = served_right(folded, classes)[HARD.start :], frozen_right(events, classes)[HARD.start :]
     assert sum(right) / len(right) >= sum(frozen) / len(frozen) - MARGIN
     promoted = [body["event"] for body in switches(folded) if body["action"] == "promoted"]
-    assert all(later - earlier >= COOLDOWN for earlier, later in zip(promoted, promoted[1:], strict=False))
+    assert all(later - earlier >= COOLDOWN for earlier, later in pairwise(promoted))
     assert all(body["bound"] >= 0 for body in switches(folded) if body["action"] == "promoted")
 
 
