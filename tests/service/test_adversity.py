@@ -133,6 +133,35 @@ def test_a_better_challenger_takes_over_and_batches_change_nothing() -> None:
     assert later.hashes == whole.hashes
 
 
+@pytest.mark.parametrize("policy", ["warm_replacement", "recurring"])
+@pytest.mark.parametrize("adversity", [{"drifts": True}, {"flipped": 0.5}], ids=["drifts", "flips"])
+def test_adaptation_does_not_depend_on_batches(policy: str, adversity: dict[str, Any]) -> None:
+    """While learners are compared, replaced and recalled: answers, audit and state are the same in any batches and over
+    a restart in the middle of it."""
+    events, _ = stream(**adversity)
+    events = events[:9_000]
+    config = contested(adaptation={"policy": policy, "cooldown": 300, "min_warm": 50})
+    whole = fold(events, config, 2_000)
+    assert [body for body in whole.bodies("audit") if body["action"] == "replaced"] or "flipped" in adversity
+    first = fold(events[:4_400], config, 37)
+    later = first.restarted(config)
+    later.feed(events[4_400:4_700], 1)
+    later.feed(events[4_700:], 613)
+    assert first.bodies("audit") + later.bodies("audit") == whole.bodies("audit")
+    assert first.bodies("prediction") + later.bodies("prediction") == whole.bodies("prediction")
+    assert later.hashes == whole.hashes
+
+
+def test_noise_in_labels_replaces_nobody() -> None:
+    """While half of the labels are flipped it looks like drift to the probe; fresh learners are no better, so none takes
+    over."""
+    events, _ = stream(flipped=0.5)
+    folded = fold(events, contested())
+    assert [body for body in folded.bodies("drift") if body["signal"] == "error:probe"]
+    replaced = [body["event"] for body in folded.bodies("audit") if body["action"] == "replaced"]
+    assert [event for event in replaced if event in HARD] == []
+
+
 def test_promotion_can_be_left_to_people() -> None:
     """With mode = "off" nothing is tested and nobody is promoted."""
     events, _ = stream(drifts=True)

@@ -47,7 +47,7 @@ def test_the_probe_learns_in_the_reference_and_answers_when_frozen() -> None:
 
 def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
     """After a drift the fresh learner takes over with the label that makes it warm, and the old one's past is gone."""
-    settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 3, "cooldown": 10}}
+    settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 3, "cooldown": 10, "alpha": 1.0}}
     members = Committee(configured(**settings).monitors[MONITOR])
     for _ in range(5):
         members.learn({"a": 1.0}, "y", in_reference=False, event=5)
