@@ -88,7 +88,7 @@ class Promotion:
     ['new']
     """
 
-    def __init__(  # sizes: what a decision rests on, each with its name
+    def __init__(
         self, champion: str, challengers: Sequence[str], *, alpha: float = 0.05, min_lead: float = 0.0,
         min_n: int = 200, cooldown: int = 1_000,
     ) -> None:  # fmt: skip

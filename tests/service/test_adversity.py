@@ -153,8 +153,7 @@ def test_adaptation_does_not_depend_on_batches(policy: str, adversity: dict[str,
 
 
 def test_noise_in_labels_replaces_nobody() -> None:
-    """While half of the labels are flipped it looks like drift to the probe; fresh learners are no better, so none takes
-    over."""
+    """Half of the labels flipped look like drift to the probe; fresh learners are no better, so none takes over."""
     events, _ = stream(flipped=0.5)
     folded = fold(events, contested())
     assert [body for body in folded.bodies("drift") if body["signal"] == "error:probe"]
