@@ -31,7 +31,7 @@ def won_at(differences: Floats) -> NDArray[np.int64]:
     where there is no label."""
     pairs = differences.shape[1]
     total, variance, n = np.zeros(pairs), np.zeros(pairs), np.zeros(pairs, dtype=np.int64)
-    won = np.full(pairs, -1)
+    won, evidence = np.full(pairs, -1), np.zeros(pairs)
     weights, bets, costs = (np.array(part)[:, None] for part in (_LOG_WEIGHTS, _BETS, _COSTS))
     for at, row in enumerate(differences):
         known = ~np.isnan(row)
@@ -82,16 +82,13 @@ def main() -> None:
     """Print the figures."""
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     rng = np.random.default_rng(2026)
-    won = won_at(null_pairs(pairs, rng))
-    print(
-        f"{pairs} pairs that are equally good, {NULL_N:,} predictions: {(won >= 0).sum()} ever promoted (alpha {ALPHA})"
-    )
+    n = int((won_at(null_pairs(pairs, rng)) >= 0).sum())
+    print(f"{pairs} pairs equally good, {NULL_N:,} predictions: {n} ever promoted (alpha {ALPHA})")
     for disagreement in DISAGREEMENTS:
         won = won_at(better_pairs(pairs, disagreement, rng))
         share, median = (won >= 0).mean(), np.median(won[won >= 0])
-        print(
-            f"3 points better, disagreeing on {disagreement:.0%}: {share:.1%} within {BETTER_N:,} labels, median {median:,.0f}"
-        )
+        what = f"3 points better, disagreeing on {disagreement:.0%}"
+        print(f"{what}: {share:.1%} promoted within {BETTER_N:,} labels, median {median:,.0f}")
 
 
 if __name__ == "__main__":
