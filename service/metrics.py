@@ -183,6 +183,12 @@ def _declare_monitor(families: Families) -> None:
         "monitor", "learner",
     )  # fmt: skip
     gauge("learner_spread_ratio", "Share of a learner's own parts that disagree with its answer.", "monitor", "learner")
+    for part, what in (("", "mean so far"), ("_low", "lower bound"), ("_high", "upper bound")):
+        gauge(
+            f"challenger_lead{part}_ratio", f"By how much less a challenger loses than the champion: {what}.",
+            "monitor", "learner",
+        )  # fmt: skip
+    gauge("canary_disagreement_ratio", "Share of newest predictions on which the canary differs.", "monitor")
     counter("decisions", "Answers that went out by themselves, or to review.", "monitor", "decision")
     for part in ("version", "segment"):
         counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)
@@ -295,6 +301,14 @@ def _agreement(families: Families, name: str, monitor: _View) -> None:
             families.add(metric, share, name, learner)
 
 
+def _contest(families: Families, name: str, monitor: _View) -> None:
+    challengers = (monitor.get("promotion") or {}).get("challengers", {})
+    for learner, told in challengers.items():
+        for part, key in (("", "lead"), ("_low", "low"), ("_high", "high")):
+            families.add(f"challenger_lead{part}_ratio", told[key], name, learner)
+    families.add("canary_disagreement_ratio", (monitor.get("canary") or {}).get("disagreement"), name)
+
+
 def _decisions(families: Families, name: str, monitor: _View) -> None:
     for decision in DECISIONS:
         families.add("decisions", (monitor.get("review") or {}).get(decision), name, decision)
@@ -325,7 +339,7 @@ def _figures(families: Families, figures: _View, *model: str, prefix: str = "") 
 
 
 _MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (
-    _state, _labels, _signals, _episodes, _models, _segments, _decisions, _agreement,
+    _state, _labels, _signals, _episodes, _models, _segments, _decisions, _agreement, _contest,
 )  # fmt: skip
 
 

@@ -57,4 +57,19 @@ function review({ review: r }) {
 }
 
 /** What belongs under the table of models. */
-export const notes = ({ m }) => [agreement(m), review(m)];
+function contest({ promotion: p }) {
+  const told = Object.entries(p?.challengers || {}).filter(([, x]) => x.n).map(([name, x]) => {
+    const range = `${(100 * x.low).toFixed(1)} to ${(100 * x.high).toFixed(1)} points`;
+    const verdict = x.low > 0 ? "better than the champion" : x.high < 0 ? "worse than the champion" : "not told apart from the champion";
+    return `${name} is ${verdict} (${range}, ${x.n} labels)`;
+  });
+  return told.length ? h("p", { class: "muted", key: "contest" }, words.sentence(told.join("; "))) : null;
+}
+
+function canary({ canary: c }) {
+  if (!c || c.disagreement === null) return null;
+  const text = `the canary (${c.model}) says something else on ${(100 * c.disagreement).toFixed(1)} % of the last ${c.n} predictions; that is disagreement, no error`;
+  return h("p", { class: "muted", key: "canary" }, words.sentence(text));
+}
+
+export const notes = ({ m }) => [agreement(m), review(m), contest(m), canary(m)];

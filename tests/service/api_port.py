@@ -80,6 +80,9 @@ def monitor_view(name: str, **more: Any) -> dict[str, Any]:
         "producer": {"7": _figures(0.9, coverage={"matured": 4_100, "labelled": 3_829})},
         "agreement": {"between": 0.1, "within": 0.25, "by_learner": {"logistic": 0.1}, "own": {"hoeffding": 0.25},
                       "says": "instability"},
+        "promotion": {"loss": "zero_one", "alpha": 0.05, "challengers": {
+            "logistic": {"n": 500, "lead": 0.01, "low": -0.02, "high": 0.04, "alpha": 0.03, "test": 1}}},
+        "canary": {"model": "probe", "n": 1_000, "disagreement": 0.125},
         "review": {"of": "champion", "margin": 0.2, "spread": None, "auto": 75, "review": 25,
                    "window": {"n": 100, "share": 0.25}},
         "segments": {

@@ -225,10 +225,10 @@ def test_monitors_beyond_the_cap_are_left_out_and_counted() -> None:
 def test_no_id_is_a_label() -> None:
     """Ids of drifts, episodes, incidents and alerts, and state hashes, stand in no sample."""
     port = FakePort()
-    port.current["monitors"]["fraud"]["state_sha256"] = "canary-hash"
+    port.current["monitors"]["fraud"]["state_sha256"] = "marker-hash"
     for record in port.current["drifts"]:
-        record |= {"id": f"canary-{record['id']}", "episode": "canary-episode", "incident": "canary-incident"}
-    assert "canary" not in generate_latest(registry_of(port)).decode()
+        record |= {"id": f"marker-{record['id']}", "episode": "marker-episode", "incident": "marker-incident"}
+    assert "marker" not in generate_latest(registry_of(port)).decode()
 
 
 def test_names_follow_the_conventions() -> None:
