@@ -80,6 +80,10 @@ class ConfidenceSequence:
         """Logarithm of the evidence that the mean is above `least`; at ln(1 / alpha) the lower bound is there."""
         return self._log_mixture(self._sum - 0.5 * least * self.n)
 
+    def log_evidence_below(self, most: float = 0.0) -> float:
+        """Logarithm of the evidence that the mean is below `most`."""
+        return self._log_mixture(0.5 * most * self.n - self._sum)
+
     def _log_mixture(self, excess: float) -> float:
         logs: list[float] = [
             w + b * excess - c * self._variance for w, b, c in zip(_LOG_WEIGHTS, _BETS, _COSTS, strict=True)

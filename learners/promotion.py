@@ -47,6 +47,9 @@ class _Test:
     def passed(self, min_lead: float) -> bool:
         return self.sequence.log_evidence(min_lead) >= -math.log(self.alpha)
 
+    def lost(self) -> bool:
+        return self.sequence.log_evidence_below() >= -math.log(self.alpha)
+
     def state(self) -> list[Any]:
         return [self.number, self.began, self.alpha, self.sequence.state()]
 
@@ -72,6 +75,9 @@ class Promotion:
         compared predictions that a promotion needs, 1 or more; a roll-back needs none but its evidence.
     cooldown
         events after a switch in which nobody is promoted; evidence that is there at its end acts then.
+    renew_n
+        a test in which the champion has been shown to be better begins anew after every so many comparisons, 1 or more:
+        a lead of long ago would hide for as long that it has been lost.
 
     Notes
     -----
@@ -90,18 +96,19 @@ class Promotion:
 
     def __init__(
         self, champion: str, challengers: Sequence[str], *, alpha: float = 0.05, min_lead: float = 0.0,
-        min_n: int = 200, cooldown: int = 1_000,
+        min_n: int = 200, cooldown: int = 1_000, renew_n: int = 1_000,
     ) -> None:  # fmt: skip
         if not 0.0 < alpha < 1.0:
             raise ValueError(f"alpha = {alpha}: must be in (0, 1)")
         if not 0.0 <= min_lead < 1.0:
             raise ValueError(f"min_lead = {min_lead}: must be from 0 to below 1")
-        for name, value, least in (("min_n", min_n, 1), ("cooldown", cooldown, 0)):
+        for name, value, least in (("min_n", min_n, 1), ("cooldown", cooldown, 0), ("renew_n", renew_n, 1)):
             if value < least:
                 raise ValueError(f"{name} = {value}: must be {least} or more")
         self.champion, self.former = champion, ""
         self._names = [champion, *challengers]
         self._alpha, self._min_lead, self._min_n, self._cooldown = alpha, min_lead, min_n, cooldown
+        self._renew_n = renew_n
         self._begun = 0
         self._switched_at: int | None = None
         self._guard: _Test | None = None
@@ -134,11 +141,18 @@ class Promotion:
         for name, test in self._tests.items():
             if name in losses and made >= test.began:
                 test.sequence.add(ours - losses[name])
+                self._tests[name] = self._renewed(test, made)
         if self._guard is not None and self.former in losses and made >= self._guard.began:
             self._guard.sequence.add(ours - losses[self.former])
             if self._guard.passed(0.0):
                 return self._switch("rolled_back", self.former, self._guard, event)
+            self._guard = self._renewed(self._guard, made)
         return self._promotion(event)
+
+    def _renewed(self, test: _Test, made: int) -> _Test:
+        """The test, or a new one where this has shown the champion to be better."""
+        due = test.sequence.n % self._renew_n == 0
+        return self._begin(made + 1) if due and test.lost() else test
 
     def _promotion(self, event: int) -> Decision | None:
         if self._switched_at is not None and event < self._switched_at + self._cooldown:

@@ -154,6 +154,19 @@ def test_a_winner_that_turns_worse_is_rolled_back_at_the_label_that_completes_th
     assert promotion.champion == "old"
 
 
+def test_a_lead_of_long_ago_does_not_hide_that_it_is_lost() -> None:
+    """A champion that was better for 30,000 predictions and then is worse gives way within 3,000, not after as many
+    again; without renewal it would stay."""
+    draws = random.Random(1)
+    losses = []
+    for n in range(33_000):
+        chances = {"old": 0.1, "new": 0.3} if n < 30_000 else {"old": 0.3, "new": 0.1}
+        losses.append({name: float(draws.random() < chance) for name, chance in chances.items()})
+    (won,) = decisions_of(Promotion("old", ["new"]), losses)
+    assert (won.action, won.winner) == ("promoted", "new")
+    assert decisions_of(Promotion("old", ["new"], renew_n=1_000_000), losses) == []
+
+
 def test_predictions_of_before_the_test_do_not_count() -> None:
     """After a switch only predictions made since then are compared, however late their labels come."""
     promotion = Promotion("old", ["new"], cooldown=0)
