@@ -21,7 +21,7 @@ from stream.embedded_transport import EmbeddedTransport
 from stream.errors import BrokerUnavailableError, StoreUnavailableError
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
-from stream.store import Claim, ComponentKey, OutboxRow, Run
+from stream.store import Claim, ComponentKey, OutboxRow, Run, VersionRow
 from stream.transport import Outgoing
 from tests.kills.stream import CONFIGURATION, MONITOR
 from tests.service.served import drifting_events, wait_for
@@ -55,6 +55,7 @@ class FlakyStore(SQLiteStore):
         outbox: Sequence[OutboxRow] = (),
         audit: Sequence[Mapping[str, object]] = (),
         runs: Sequence[Run] = (),
+        versions: Sequence[VersionRow] = (),
     ) -> list[int]:
         """Commit, be away, or let another owner come first."""
         fault = self.faults.pop(len(self.offered), "")
@@ -63,7 +64,15 @@ class FlakyStore(SQLiteStore):
             raise StoreUnavailableError("disk full")
         if fault == "fenced":
             super().claim(claim.pipeline, claim.partition)
-        return super().commit(claim, positions=positions, components=components, outbox=outbox, audit=audit, runs=runs)
+        return super().commit(
+            claim,
+            positions=positions,
+            components=components,
+            outbox=outbox,
+            audit=audit,
+            runs=runs,
+            versions=versions,
+        )
 
 
 class FlakyTransport(EmbeddedTransport):
