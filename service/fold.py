@@ -7,6 +7,7 @@ through their detectors in blocks, everything that reacts goes event by event.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from service.learner_input import feature_names, feature_rows, present
 from service.members import Committee
 from service.scoreboard import Scoreboard
 from service.signals import FeatureSignals, PredictionColumns
+from service.versions import Versions
 from service.watermark import Watermark
 from stream.columns import CONTROL, PREDICTION, MonitorBatch
 from stream.events import Reason
@@ -40,7 +42,8 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class FoldOutput:
-    """Something that leaves after the commit. `kind`: drift, prediction, reject or audit; `offset` names the event."""
+    """Something that leaves after the commit. `kind`: drift, prediction, reject, audit or version; `offset` names
+    the event. A version's body carries the learner's bytes under `snapshot`."""
 
     offset: int
     kind: str
@@ -71,6 +74,7 @@ class MonitorFold:
         self.errors = ErrorSignals(config, _FIRST_ERROR_ORDER)
         self.context = ContextSignal(config, order=_CONTEXT_ORDER)
         self.committee = Committee(config)
+        self.versions = Versions(self.committee)
         self.scoreboard = Scoreboard(config)
         self.episodes = Episodes(pipeline, name, cooldown=config.cooldown)
         self.newest_label: str | float | None = None
@@ -107,6 +111,7 @@ class MonitorFold:
         moment = Moment(self.join.next_number, self.join.counts.labels, time_ms)
         for kind, body in apply_control(self, control, moment):
             self._outputs.append(FoldOutput(offset, kind, body))
+        self._note_versions(self.versions.follow(self, control.action))
         self._mature(at, watermark)
         self._speak(batch, {at: (moment.predictions, moment.labels)}, [])
 
@@ -217,6 +222,7 @@ class MonitorFold:
             self.scoreboard.cover(row)
             if number + 1 == self.reference_from + self.config.reference.n:
                 self.committee.freeze_probe()
+                self._note_versions(self.versions.begin(self))
             if row.label is None:
                 continue
             self.scoreboard.add(row)
@@ -264,9 +270,11 @@ class MonitorFold:
             self._react([said.alarm.status for said in spoken], None)
 
     def _own_errors(self, row: PendingPrediction, number: int) -> None:
-        for name, answer in row.answers.items():
-            if name in self.config.learners:
-                spoken = self.errors.hear_now(f"own:{name}", "concept", self._error(answer[0], row.label), number)
+        # In order of configuration: a row that went through a checkpoint has its answers in another order.
+        for name in self.config.learners:
+            if name in row.answers:
+                error = self._error(row.answers[name][0], row.label)
+                spoken = self.errors.hear_now(f"own:{name}", "concept", error, number)
                 worse = [said.alarm.status for said in spoken if said.alarm.direction > 0]
                 self._react(worse, name)
 
@@ -288,11 +296,16 @@ class MonitorFold:
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         self.committee.learn(x, row.label, in_reference=in_reference)
+        self.versions.learned(self.committee, number, row.time_ms)
         self._audit(self.committee.settle(self.join.next_number))
 
     def _audit(self, entries: list[dict[str, Any]]) -> None:
         for entry in entries:
             self._outputs.append(FoldOutput(self._offset, "audit", {"monitor": self.name, **entry}))
+            self._note_versions(self.versions.follow(self, entry["action"]))
+
+    def _note_versions(self, made: Iterable[dict[str, Any]]) -> None:
+        self._outputs += [FoldOutput(self._offset, "version", body) for body in made]
 
     def _columns(self, batch: MonitorBatch, accepted: list[tuple[int, int]], score: Any, margin: Any) -> list[Heard]:
         if not accepted:

@@ -100,6 +100,7 @@ class FoldState:
             "errors": fold.errors.state(),
             "scores": fold.scoreboard.state(),
             "signals": fold.signals.state(),
+            "versions": fold.versions.state(fold.committee),
         }
 
     def load(self, components: Mapping[str, bytes]) -> list[str]:
@@ -124,6 +125,10 @@ class FoldState:
             self._void_tickets()
         if "committee" in anew:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
+        if "versions" in components:
+            fold.versions.load(decode(components["versions"]), fold.committee, built_anew="committee" in anew)
+        else:  # stored by a program that knew no versions
+            fold.versions.anew(fold.committee)
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
 

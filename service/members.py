@@ -181,6 +181,37 @@ class Committee:
             "members": {name: [m.failures, m.replacements, m.last_failure] for name, m in self.members.items()},
         }
 
+    def snapshot(self, name: str) -> bytes:
+        """Snapshot of one member as of the present event."""
+        state: bytes = self.members[name].learner.snapshot()
+        return state
+
+    def restore(self, name: str, snapshot: bytes, estimator: str) -> None:
+        """Put the learner of a snapshot in the place of learner `name`, which begins another generation of it.
+
+        Raises
+        ------
+        ValueError
+            there is no such learner, or the snapshot is not of its kind, or is damaged.
+        """
+        from learners.registry import restore_learner
+
+        configured = self.config.learners.get(name)
+        if configured is None:
+            known = ", ".join(self.config.learners) or "none is configured"
+            raise ValueError(f"learner {name!r} is unknown; learners: {known}")
+        if estimator != configured.estimator:
+            raise ValueError(f"the snapshot is of {estimator!r}, but learner {name!r} is {configured.estimator}")
+        try:
+            learner = restore_learner(snapshot)
+        except LearnerError as error:
+            raise ValueError(f"the snapshot cannot be used: {error}") from error
+        member = self.members[name]
+        if type(learner) is not type(member.learner) or learner.task != member.learner.task:
+            raise ValueError(f"the snapshot is of a {type(learner).__name__} for {learner.task}: not what {name!r} is")
+        member.learner = learner
+        member.replacements += 1
+
     def learner_states(self) -> dict[str, bytes]:
         """Snapshot of each member, by name."""
         return {name: member.learner.snapshot() for name, member in self.members.items()}

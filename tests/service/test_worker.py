@@ -13,6 +13,7 @@ import pytest
 
 from service import worker as worker_module
 from service.config import Config, parse
+from service.model_files import ModelFiles
 from service.replay import Replayed, replay
 from service.webhooks import WebhookSender
 from service.worker import Worker
@@ -126,7 +127,8 @@ class Rig:
         self.transport.append(MONITOR, events)
         self.total = len(events)
         self.stores: list[FlakyStore] = []
-        self.worker = Worker(self.config, self.transport, self._open, WebhookSender({}))
+        models = ModelFiles(folder / "models")
+        self.worker = Worker(self.config, self.transport, self._open, WebhookSender({}), models=models)
         self._thread = threading.Thread(target=self.worker.run)
 
     def _open(self) -> FlakyStore:
