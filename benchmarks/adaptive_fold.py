@@ -18,9 +18,11 @@ import msgspec
 from benchmarks._learner_streams import Stream, path_of, read
 from benchmarks.fold import COMMIT_N, blocks
 from service.config import Config, parse
+from service.model_files import ModelFiles
 from service.outputs import outbox_rows
 from service.owned import OwnedPartition
 from service.partition import PartitionFold
+from service.registry import Registry
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
 
@@ -61,13 +63,15 @@ def run(raw: list[RawMessage], config: Config) -> tuple[float, dict[str, float]]
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder) / "store.sqlite")
         fold = PartitionFold(config)
-        owned = OwnedPartition(store.claim("bench", 0), fold, "events")
+        learners = {name: monitor.learners for name, monitor in config.monitors.items()}
+        owned = OwnedPartition(store.claim("bench", 0), fold, "events", Registry(config.registry, learners, []))
+        models = ModelFiles(Path(folder) / "models")
         started = time.process_time()
         for block in blocks(raw):
             fold.fold(block)
             if fold.uncommitted >= COMMIT_N:
-                owned.commit(store, outbox_rows, 0)
-        owned.commit(store, outbox_rows, 0)
+                owned.commit(store, outbox_rows, 0, models=models)
+        owned.commit(store, outbox_rows, 0, models=models)
         seconds = time.process_time() - started
         store.close()
     summaries = fold.folds["bench"].scoreboard.summaries()

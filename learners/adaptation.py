@@ -19,6 +19,9 @@ from learners.errors import SnapshotError
 __all__ = ["AdaptationPolicy", "Repaired", "Replacement", "WarmReplacement"]
 
 _STALE_COOLDOWNS = 5
+# Between two looks at the evidence: learners work in blocks, and a replacement ends a block.
+_EVERY_N = 10
+_FAR = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class AdaptationPolicy(Protocol):
     @property
     def compares(self) -> bool:
         """Whether it wants to be told, by `scored`, how the learner in the background does beside the one in place."""
+
+    @property
+    def free_n(self) -> int:
+        """Of lessons in a comparison: which of the next ones, 1 or more, may be the first to bring a replacement."""
 
     def scored(self, difference: float) -> None:
         """Of a labelled example that neither has learned yet: loss of the one in place less loss of the fresh one."""
@@ -117,8 +124,9 @@ class WarmReplacement:
     replacement that a drift has decided. A warning that comes in a cooldown must be repeated after it.
 
     With `alpha` below 1 a replacement waits until the fresh learner, since it was half warm, has clearly answered
-    better than the one in place (`learners.confidence_sequence`; the evidence is looked at after every label), and is
-    called off after 5 cooldowns without: noise in labels looks like drift, and a learner that began in noise is worse.
+    better than the one in place (`learners.confidence_sequence`; the evidence is looked at after every tenth label),
+    and is called off after 5 cooldowns without: noise in labels looks like drift, and a learner that began in noise is
+    worse.
     """
 
     looks = False
@@ -146,6 +154,14 @@ class WarmReplacement:
     def compares(self) -> bool:
         """Only with `alpha` below 1."""
         return self._alpha < 1.0
+
+    @property
+    def free_n(self) -> int:
+        """Evidence is looked at after every tenth label, once a drift asks for it and the fresh learner is warm."""
+        if not self._due:
+            return _FAR
+        wait = max(1, self._min_warm - self._warmed_n)
+        return wait + -(self._warmed_n + wait) % _EVERY_N
 
     def scored(self, difference: float) -> None:
         """Count an example, unless the fresh learner is still too new."""
@@ -202,7 +218,9 @@ class WarmReplacement:
         self._evidence = ConfidenceSequence()
 
     def _better(self) -> bool:
-        return not self.compares or self._evidence.log_evidence() >= -math.log(self._alpha)
+        if not self.compares:
+            return True
+        return self._warmed_n % _EVERY_N == 0 and self._evidence.log_evidence() >= -math.log(self._alpha)
 
     def _replace(self, event: int) -> Replacement | None:
         if self.background is None or not self._due or self._warmed_n < self._min_warm or not self._better():

@@ -66,6 +66,11 @@ class LocalRepair:
         """As warm replacement does, which takes over where the learner cannot be repaired."""
         return self._warm.compares
 
+    @property
+    def free_n(self) -> int:
+        """As in warm replacement."""
+        return self._warm.free_n
+
     def scored(self, difference: float) -> None:
         """For warm replacement."""
         self._warm.scored(difference)

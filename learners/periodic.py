@@ -40,6 +40,7 @@ class Periodic:
     """
 
     looks = compares = False
+    free_n = 1
 
     def __init__(self, fresh: Callable[[int], Learner], *, period: int = 10_000, min_warm: int = 200) -> None:
         if period < 1:

@@ -67,6 +67,7 @@ class RecurringConcepts:
 
     background: Learner | None = None
     compares = False
+    free_n = 1
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,

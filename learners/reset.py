@@ -36,6 +36,7 @@ class Reset:
     background: Learner | None = None
 
     looks = compares = False
+    free_n = 1
 
     def __init__(self, fresh: Callable[[int], Learner], *, cooldown: int = 1_000) -> None:
         if cooldown < 0:

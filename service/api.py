@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import api_reads, api_writes
+from service import api_reads, api_registry, api_writes
 from service.api_body import BodyReader
 from service.api_models import NotReadyError, ServicePort
 from service.api_problems import SAFE_HEADERS, ProblemError, install_problems
@@ -53,6 +53,7 @@ def create_app(port: ServicePort, *, registry: CollectorRegistry | None = None, 
     install_problems(app)
     app.include_router(api_reads.router)
     app.include_router(api_writes.router)
+    app.include_router(api_registry.router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     app.mount("/assets", StaticFiles(directory=_ASSETS, check_dir=False))

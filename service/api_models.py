@@ -6,15 +6,16 @@ changes anything only by appending events.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from service.config import Config
 from service.ingest import Ingest
+from stream.store import AuditVerdict
 
-__all__ = ["ControlBody", "NotReadyError", "PredictBody", "ServicePort"]
+__all__ = ["ControlBody", "NotReadyError", "PredictBody", "PromoteBody", "ServicePort"]
 
 FeatureValue = str | int | float | bool | None
 
@@ -24,8 +25,8 @@ class NotReadyError(LookupError):
 
 
 class ServicePort(Protocol):
-    """The service as HTTP sees it. Every method may be called from any thread and returns at once, except `predict`
-    and what `ingest` returns, which HTTP calls on threads of its own."""
+    """The service as HTTP sees it. Every method may be called from any thread and returns at once, except `predict`,
+    `snapshot`, `verify_audit` and what `ingest` returns, which HTTP calls on threads of its own."""
 
     def view(self) -> Mapping[str, Any]:
         """Return the read view of the last commit; it never changes once returned."""
@@ -61,6 +62,26 @@ class ServicePort(Protocol):
         """Return `WebhookSender.status()`."""
         ...
 
+    def snapshot(self, sha256: str) -> bytes:
+        """Return the snapshot of a model version.
+
+        Raises
+        ------
+        ModelFileError
+            it is missing or damaged
+        """
+        ...
+
+    def verify_audit(self) -> Sequence[AuditVerdict]:
+        """Check the whole audit trail of every partition of this instance.
+
+        Raises
+        ------
+        UnavailableError
+            nobody could answer within some seconds
+        """
+        ...
+
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/monitors/{m}/predict`. `id`, `time` and `segment` matter only when the prediction is recorded."""
@@ -76,3 +97,12 @@ class ControlBody(msgspec.Struct, forbid_unknown_fields=True):
 
     action: str
     parameters: dict[str, Any] = {}
+
+
+class PromoteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`POST /v1/monitors/{m}/promote`: a learner by name, or a version by number or alias. `restore` puts the version's
+    snapshot back even where its learner still stands."""
+
+    version: int | str | None = None
+    learner: str | None = None
+    restore: bool = False

@@ -21,7 +21,7 @@ from service.api_reads import json_response, known_monitor, port_of
 from service.ingest import Verdict
 from stream.events import CONTROL_ACTIONS
 
-__all__ = ["router"]
+__all__ = ["append_event", "json_body", "now_ms", "reader_of", "router"]
 
 router = APIRouter()
 
@@ -37,11 +37,12 @@ _EVENTS_BODY = {
 }
 
 
-def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+def json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON body of that shape, for the documentation of the API."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-_PREDICT_BODY = _json_body(
+_PREDICT_BODY = json_body(
     {
         "type": "object",
         "required": ["features"],
@@ -53,7 +54,7 @@ _PREDICT_BODY = _json_body(
         },
     }
 )
-_CONTROL_BODY = _json_body(
+_CONTROL_BODY = json_body(
     {
         "type": "object",
         "required": ["action"],
@@ -62,11 +63,13 @@ _CONTROL_BODY = _json_body(
 )
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """The wall clock, for events that HTTP puts together."""
     return time.time_ns() // 1_000_000
 
 
-def _reader(request: Request) -> BodyReader:
+def reader_of(request: Request) -> BodyReader:
+    """What reads the bodies of requests to this application."""
     reader: BodyReader = request.app.state.reader
     return reader
 
@@ -75,7 +78,7 @@ def _reader(request: Request) -> BodyReader:
 async def _events(request: Request) -> Response:
     """One event a line (NDJSON), a JSON array, or one JSON object. 200 once everything is durable, with a verdict for
     each item in order; refused items are in the log too and will be dead-lettered. Repeats are told and harmless."""
-    async with _reader(request).body(request) as body:
+    async with reader_of(request).body(request) as body:
         items = split_items(body, request.headers.get("content-type", ""))
         if not items:
             todo = "Send one event a line, a JSON array, or one JSON object."
@@ -101,7 +104,7 @@ async def _predict(
     prediction event that carries this answer and version is durable before the answer goes out, under `event`."""
     port = port_of(request)
     known_monitor(port, monitor)
-    async with _reader(request).body(request) as body:
+    async with reader_of(request).body(request) as body:
         asked = decode_body(body, PredictBody)
     if record and asked.id is None:
         todo = "Give the id that the label will answer, or leave record out."
@@ -127,7 +130,9 @@ async def _predict(
     if record:
         said = {name: answer[name] for name in ("prediction", "scores") if answer.get(name) is not None}
         version = answer.get("model_version", answer.get("model"))
-        answer["event"] = await _append(request, event | said | ({} if version is None else {"model_version": version}))
+        answer["event"] = await append_event(
+            request, event | said | ({} if version is None else {"model_version": version})
+        )
     return json_response({"monitor": monitor} | answer)
 
 
@@ -136,7 +141,7 @@ def _prediction_event(monitor: str, asked: PredictBody) -> dict[str, Any]:
         "type": "prediction",
         "id": "unrecorded" if asked.id is None else asked.id,
         "monitor": monitor,
-        "time": _now_ms() if asked.time is None else asked.time,
+        "time": now_ms() if asked.time is None else asked.time,
         "features": asked.features,
         "segment": asked.segment,
     }
@@ -152,7 +157,7 @@ def _prediction_event(monitor: str, asked: PredictBody) -> dict[str, Any]:
 async def _control(request: Request, monitor: str) -> Response:
     """202 once durable, with the place in the log where the change takes effect; the audit says what came of it."""
     known_monitor(port_of(request), monitor)
-    async with _reader(request).body(request) as body:
+    async with reader_of(request).body(request) as body:
         asked = decode_body(body, ControlBody)
     if asked.action not in CONTROL_ACTIONS:
         raise ProblemError(
@@ -161,13 +166,13 @@ async def _control(request: Request, monitor: str) -> Response:
             detail=f"action = {asked.action[:100]!r} does not exist.",
             what_to_do=f"Use one of: {', '.join(CONTROL_ACTIONS)}.",
         )
-    event = {"type": "control", "monitor": monitor, "time": _now_ms()}
-    verdict = await _append(request, event | {"action": asked.action, "parameters": asked.parameters})
+    event = {"type": "control", "monitor": monitor, "time": now_ms()}
+    verdict = await append_event(request, event | {"action": asked.action, "parameters": asked.parameters})
     place = {"partition": verdict.partition, "offset": verdict.offset}
     return json_response({"monitor": monitor, "action": asked.action} | place, 202)
 
 
-async def _append(request: Request, event: Mapping[str, Any]) -> Verdict:
+async def append_event(request: Request, event: Mapping[str, Any]) -> Verdict:
     """Append one event that HTTP itself has put together; a refusal is the asker's mistake."""
     ingest = port_of(request).ingest()
     (verdict,) = await run_in_threadpool(ingest.append, [msgspec.json.encode(event)])

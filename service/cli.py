@@ -1,4 +1,4 @@
-"""The command line: `anchorwatch init | serve | replay | demo | check`.
+"""The command line: `anchorwatch init | serve | replay | demo | check | models | audit`.
 
 Standard output carries one JSON object (`replay`, `demo --once`) or what was asked for; everything else goes to
 standard error. Exit codes: 0 all right, 1 something failed, 2 wrong usage or configuration.
@@ -36,6 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_demo(commands)
     _add_check(commands)
+    _add_models(commands)
+    _add_audit(commands)
     return parser
 
 
@@ -93,6 +95,59 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check = commands.add_parser("check", help="check the configuration and every connection that it names")
     check.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: anchorwatch.toml if there)")
     check.add_argument("--data-dir", type=Path, default=Path("anchorwatch-data"), metavar="DIR")
+
+
+_MODELS_EPILOG = """actions:
+  list MONITOR              versions, newest first
+  show MONITOR VERSION      one version as JSON
+  compare MONITOR A B       what differs in parameters, figures and data range
+  promote MONITOR VERSION   make that version the champion; or --learner NAME, the learner as it is now
+  roll-back MONITOR         return to the champion before the last promotion
+  download MONITOR VERSION  the snapshot as a file, checked against its hash
+A version is a number, or champion or challenger."""
+
+
+def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    models = commands.add_parser(
+        "models",
+        help="list, show, compare, promote, roll back or download model versions",
+        epilog=_MODELS_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = ("list", "show", "compare", "promote", "roll-back", "download")
+    models.add_argument("action", choices=actions, help="what to do, see below")
+    models.add_argument("monitor", help="name of the monitor")
+    models.add_argument("version", nargs="*", help="number or alias of a version")
+    models.add_argument("--learner", metavar="NAME", help="promote this learner as it is now")
+    models.add_argument(
+        "--restore", action="store_true", help="promote: put the snapshot back even if it is the newest"
+    )
+    models.add_argument("-o", "--output", type=Path, metavar="FILE", help="download: where to write")
+    models.add_argument("--force", action="store_true", help="download: overwrite the file if it exists")
+    _add_registry_source(models)
+
+
+def _add_registry_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url", default="http://127.0.0.1:8000", help="running service (default http://127.0.0.1:8000)"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="read a stopped service's folder instead")
+    parser.add_argument("--limit", type=_limit, default=100, metavar="N", help="rows at most, 1 to 1000 (default 100)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="print the audit trail, and the hash of its head to note elsewhere")
+    audit.add_argument(
+        "--verify", action="store_true", help="check every hash of the whole trail; exit code 1 if forged"
+    )
+    _add_registry_source(audit)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

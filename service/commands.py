@@ -31,6 +31,8 @@ def run_command(options: argparse.Namespace) -> int:
         "replay": _replay,
         "demo": _demo,
         "check": _check,
+        "models": _models,
+        "audit": _audit,
     }
     return commands[options.command](options)
 
@@ -165,3 +167,15 @@ def _check(options: argparse.Namespace) -> int:
     for line in lines:
         sys.stdout.write(f"{'ok  ' if line.ok else 'FAIL'} {line.part}: {line.detail}\n")
     return 0 if all(line.ok for line in lines) else 1
+
+
+def _models(options: argparse.Namespace) -> int:
+    from service.registry_commands import run_models
+
+    return run_models(options)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from service.registry_commands import run_audit
+
+    return run_audit(options)

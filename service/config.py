@@ -37,6 +37,7 @@ __all__ = [
     "PipelineConfig",
     "PromotionConfig",
     "ReferenceConfig",
+    "RegistryConfig",
     "ReviewConfig",
     "SignalConfig",
     "TransportConfig",
@@ -255,6 +256,14 @@ class WebhookConfig(_Base, frozen=True, kw_only=True):
     max_pending: int = 10_000
 
 
+class RegistryConfig(_Base, frozen=True, kw_only=True):
+    """How much of each monitor's model versions is kept: versions with their snapshot, and bytes of snapshots. The
+    newest version of every learner, and its parent, is kept beyond both."""
+
+    max_versions: int = 100
+    max_bytes: int = 1024 * 1024 * 1024
+
+
 class HttpConfig(_Base, frozen=True, kw_only=True):
     """Where HTTP listens."""
 
@@ -277,6 +286,7 @@ class Config(_Base, frozen=True, kw_only=True):
     transport: TransportConfig = TransportConfig()
     commit: CommitConfig = CommitConfig()
     dead_letters: DeadLettersConfig = DeadLettersConfig()
+    registry: RegistryConfig = RegistryConfig()
     http: HttpConfig = HttpConfig()
     webhooks: dict[str, WebhookConfig] = {}
     monitors: dict[str, MonitorConfig] = {}

@@ -37,6 +37,8 @@ def check(config: Config) -> None:
     """
     _positive("commit.events", config.commit.events)
     _duration("commit.interval", config.commit.interval)
+    _positive("registry.max_versions", config.registry.max_versions)
+    _positive("registry.max_bytes", config.registry.max_bytes)
     _positive("transport.embedded.partitions", config.transport.embedded.partitions)
     for name, webhook in config.webhooks.items():
         _duration(f"webhooks.{name}.timeout", webhook.timeout)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from service.episodes import Moment
+from service.versions import LearnedRange
 from stream.events import Control
 
 if TYPE_CHECKING:
@@ -30,7 +33,9 @@ def apply_control(fold: MonitorFold, control: Control, moment: Moment) -> Output
         refused = str(error)
     if control.action == "tick" and not refused:
         return
-    entry = {"monitor": fold.name, "action": control.action, "parameters": control.parameters, "event": moment.event}
+    # A snapshot stands in the log and in its file; the trail names it by its hash.
+    parameters = {name: value for name, value in control.parameters.items() if name != "snapshot"}
+    entry = {"monitor": fold.name, "action": control.action, "parameters": parameters, "event": moment.event}
     yield "audit", entry | ({"refused": refused} if refused else {})
 
 
@@ -51,6 +56,23 @@ def _promote(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> O
         known = ", ".join(fold.config.learners) or "none is configured"
         raise ValueError(f"learner {name!r} is unknown or champion already; learners: {known}")
     fold.contest.promoted(name, moment.predictions)
+    yield from ()
+
+
+def _restore(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:
+    """Put the snapshot that the event carries back as a learner: the fold may read nothing from outside."""
+    name, version = str(parameters["learner"]), parameters.get("version")
+    if version is not None and (not isinstance(version, int) or version < 1):
+        raise ValueError(f"version = {version!r}: must be an integer from 1, or left out")
+    snapshot = base64.b64decode(parameters["snapshot"], validate=True)
+    found = hashlib.sha256(snapshot).hexdigest()
+    if found != parameters["sha256"]:
+        raise ValueError(f"sha256 = {parameters['sha256']!r:.80}: the snapshot that was sent has {found}")
+    learned = LearnedRange.from_shown(dict(parameters.get("learned") or {}))
+    fold.committee.restore(name, snapshot, str(parameters["estimator"]))
+    fold.versions.put_back(name, version, learned)
+    if parameters.get("promote") is True and fold.committee.promote(name):
+        fold.contest.promoted(name, moment.predictions)
     yield from ()
 
 
@@ -94,6 +116,7 @@ _ACTIONS: dict[str, Callable[[MonitorFold, dict[str, Any], Moment], Outputs]] = 
     "planned_change": _planned_change,
     "promote": _promote,
     "quarantine": _noted,
+    "restore": _restore,
     "roll_back": _roll_back,
     "tick": _noted,
 }

@@ -20,34 +20,21 @@ Answer = list[Any]
 
 
 class Moment(NamedTuple):
-    """Where in the stream something happened: `order` counts the committee's work, `event` the predictions so far."""
+    """Where in the stream something happened: `order` counts the committee's work, `event` the predictions so far,
+    `time_ms` is the watermark."""
 
     order: int
     event: int
     offset: int
+    time_ms: int | None = None
 
 
 class Compared(NamedTuple):
-    """What a learner and the one in its background made of a question, or of an example (then `answer` is None)."""
+    """What came of a block that two learners did: what failed, and, per lesson, loss of the one less that of the other
+    in [-1, 1]; None where one of them cannot be judged."""
 
-    label: Label | None
-    answer: Answer | None
-    said: Result
-    fresh: Result
-    learned: Result
-    fresh_learned: Result
-
-    def difference(self) -> float | None:
-        """Loss of the learner less that of the one in the background, in [-1, 1]; None where one cannot be judged.
-
-        Classes: by the probability of the true one. Numbers: the difference of the errors over their sum.
-        """
-        if isinstance(self.said, dict) and isinstance(self.fresh, dict):
-            return self.fresh.get(str(self.label), 0.0) - self.said.get(str(self.label), 0.0)
-        if not isinstance(self.said, float) or not isinstance(self.fresh, float) or self.label is None:
-            return None
-        ours, theirs = abs(float(self.label) - self.said), abs(float(self.label) - self.fresh)
-        return (ours - theirs) / (ours + theirs) if 0.0 < ours + theirs < math.inf else 0.0
+    failed: list[LearnerError]
+    differences: list[float | None]
 
 
 class Deferred:
@@ -72,19 +59,26 @@ class Deferred:
             part.append(waiting.popleft())
         return part
 
-    def compare(self, learner: Learner, background: Learner, until: float) -> list[Compared]:
-        """Let both answer and learn everything up to order `until`, and answer each example before they learn it."""
+    def compare(self, learner: Learner, background: Learner, until: float) -> Compared:
+        """Do everything up to order `until`; both learners answer each example before they learn it."""
         part = self._take(until)
         work: list[Operation] = []
         for _, (x, y), _ in part:
             work += [(x, None)] if y is None else [(x, None), (x, y)]
-        ours, theirs = iter(run_examples(learner, work)), iter(run_examples(background, work))
-        done = []
+        lessons = [op for op in work if op[1] is not None]
+        asked = [(op[0], None) for op in lessons]
+        ours = iter(run_examples(learner, work))
+        theirs = iter(run_examples(background, [op for pair in zip(asked, lessons, strict=True) for op in pair]))
+        compared = Compared([], [])
         for _, (_, y), answer in part:
-            said, fresh = next(ours), next(theirs)
-            learned = (None, None) if y is None else (next(ours), next(theirs))
-            done.append(Compared(y, answer, said, fresh, *learned))
-        return done
+            said = next(ours)
+            if answer is not None:
+                answer[:] = [None, None] if isinstance(said, LearnerError) else answer_of(said)
+                compared.failed.extend([said] if isinstance(said, LearnerError) else [])
+            elif y is not None:
+                compared.differences.append(_difference(y, said, next(theirs)))
+                compared.failed.extend(r for r in (next(ours), next(theirs)) if isinstance(r, LearnerError))
+        return compared
 
     def work(self, learner: Learner, background: Learner | None, until: float) -> list[LearnerError]:
         """Do everything up to order `until`; the learner in the background only learns. Returns what failed."""
@@ -113,3 +107,13 @@ def answer_of(result: Result) -> Answer:
         return [None, None]
     best = max(result.values())
     return [min(label for label, score in result.items() if score == best), result]
+
+
+def _difference(label: Label, said: Result, fresh: Result) -> float | None:
+    """Classes: by the probability of the true one. Numbers: the difference of the errors over their sum."""
+    if isinstance(said, dict) and isinstance(fresh, dict):
+        return fresh.get(str(label), 0.0) - said.get(str(label), 0.0)
+    if not isinstance(said, float) or not isinstance(fresh, float):
+        return None
+    ours, theirs = abs(float(label) - said), abs(float(label) - fresh)
+    return (ours - theirs) / (ours + theirs) if 0.0 < ours + theirs < math.inf else 0.0

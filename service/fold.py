@@ -7,6 +7,7 @@ through their detectors in blocks, everything that reacts goes event by event.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -24,11 +25,12 @@ from service.disagreement import Disagreement
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
 from service.learner_input import feature_names, feature_rows, present
-from service.members import Committee
+from service.members import Committee, Lesson
 from service.review import Review
 from service.scoreboard import Scoreboard
 from service.serving import Asked, answered, confidence
 from service.signals import FeatureSignals, PredictionColumns
+from service.versions import Versions
 from service.watermark import Watermark
 from stream.columns import CONTROL, PREDICTION, MonitorBatch
 from stream.events import Reason
@@ -44,12 +46,13 @@ _FIRST_ERROR_ORDER = 1 << 20
 _REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
-_KINDS = ("prediction", "review", "reject", "audit", "drift")
+_KINDS = ("prediction", "review", "reject", "audit", "version", "drift")
 
 
 @dataclass(frozen=True, slots=True)
 class FoldOutput:
-    """What leaves after the commit. `kind`: drift, prediction, review, reject or audit; `offset` names the event."""
+    """What leaves after the commit. `kind`: drift, prediction, review, reject, audit or version; `offset` names the
+    event. A version's body carries the learner's bytes under `snapshot`."""
 
     offset: int
     kind: str
@@ -80,6 +83,7 @@ class MonitorFold:
         self.errors = ErrorSignals(config, _FIRST_ERROR_ORDER)
         self.context = ContextSignal(config, order=_CONTEXT_ORDER)
         self.committee = Committee(config)
+        self.versions = Versions(self.committee)
         self.scoreboard = Scoreboard(config)
         self.review = Review(config, _REVIEW_ORDER)
         self.disagreement = Disagreement(config)
@@ -126,6 +130,7 @@ class MonitorFold:
         moment = Moment(self.join.next_number, self.join.counts.labels, time_ms)
         for kind, body in apply_control(self, control, moment):
             self._outputs.append(FoldOutput(offset, kind, body))
+        self._note_versions(self.versions.follow(self, control.action))
         self._mature(at, watermark)
         self._work()
         self._speak(batch, {at: (moment.predictions, moment.labels)}, [])
@@ -201,8 +206,11 @@ class MonitorFold:
             for name in self.config.learners:
                 self._steer([h for h in self.errors.flush_one(f"own:{name}") if h.spoken.alarm.direction > 0], name)
         self._watched.clear()
-        for moment, entry in self.committee.work():
+        for moment, entry, succession in self.committee.work():
             self._outputs.append(FoldOutput(moment.offset, "audit", {"monitor": self.name, **entry}))
+            if succession is not None:
+                made = self.versions.succeed(self, entry["learner"], moment, succession)
+                self._outputs += [FoldOutput(moment.offset, "version", body) for body in made]
         self._answered = self.join.next_number
         for asked in self._asked[self._said :]:
             for kind, body in answered(self, asked, self._batch):
@@ -244,6 +252,7 @@ class MonitorFold:
             if number + 1 == self.reference_from + self.config.reference.n:
                 self._work()
                 self.committee.freeze_probe()
+                self._note_versions(self.versions.begin(self))
             if row.label is None:
                 continue
             self.scoreboard.add(row)
@@ -256,12 +265,14 @@ class MonitorFold:
         decision = self.contest.judge(self.join.next_number, number, row) if self.contest.wanted else None
         if decision is None:
             return
+        self._work()
         if decision.action == "promoted":
             self.committee.promote(decision.winner)
         else:
             self.committee.roll_back()
         entry = {"monitor": self.name, "learner": decision.winner, **asdict(decision)}
         self._outputs.append(FoldOutput(self._offset, "audit", entry))
+        self._note_versions(self.versions.follow(self, decision.action))
 
     def _errors(self, at: int, number: int, row: PendingPrediction) -> None:
         counts = self.join.counts
@@ -301,7 +312,7 @@ class MonitorFold:
     def _steering(self, name: str, values: tuple[float, ...], number: int, mark: Mark) -> None:
         """An error that the learners adapt to; its detectors see it before the learners go on."""
         self.errors.hear(name, "concept", values, number, mark)
-        self._watched[mark[0]] = Steer(self.committee.order, self.join.next_number, self._offset)
+        self._watched[mark[0]] = self._moment()
 
     def _learn(self, result: LabelResult, number: int, row: PendingPrediction) -> None:
         if result not in _LEARNED or row.label is None:
@@ -313,7 +324,14 @@ class MonitorFold:
             return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
-        self.committee.learn(x, row.label, in_reference=in_reference, event=self.join.next_number, offset=self._offset)
+        lesson = Lesson(self._moment(), x, row.label, number, row.time_ms)
+        self.committee.learn(lesson, in_reference=in_reference)
+
+    def _moment(self) -> Steer:
+        return Steer(self.committee.order, self.join.next_number, self._offset, self.watermark.value_ms)
+
+    def _note_versions(self, made: Iterable[dict[str, Any]]) -> None:
+        self._outputs += [FoldOutput(self._offset, "version", body) for body in made]
 
     def _columns(self, batch: MonitorBatch, asked: list[Asked]) -> list[Heard]:
         if not asked:

@@ -127,6 +127,7 @@ class FoldState:
             "errors": fold.errors.state(),
             "scores": fold.scoreboard.state(),
             "signals": fold.signals.state(),
+            "versions": fold.versions.state(fold.committee),
             **{name: part.state() for name, part in self._wanted.items()},
         }
 
@@ -156,6 +157,10 @@ class FoldState:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
         # Of a part that started anew, or of another configuration, the champion may be another.
         fold.contest.begin(fold.committee.champion)
+        if "versions" in components:
+            fold.versions.load(decode(components["versions"]), fold.committee, built_anew="committee" in anew)
+        else:  # stored by a program that knew no versions
+            fold.versions.anew(fold.committee)
         self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew

@@ -7,8 +7,8 @@ kept with the prediction; nothing is answered in hindsight.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from learners import LearnerError
 from learners.adaptation import AdaptationPolicy, Repaired, Replacement
@@ -20,12 +20,31 @@ from learners.frozen import FrozenProbe
 from learners.policies import build_policy
 from service.config import LearnerConfig, MonitorConfig
 from service.deferred import Answer, Deferred, Moment, answer_of
+from service.versions import LearnedRange
 
-__all__ = ["Committee", "Member"]
+__all__ = ["Committee", "Lesson", "Member", "Succession"]
 
-Lesson = tuple[Moment, Features, Label]
 Reaction = Replacement | Repaired
-Adapted = tuple[Moment, dict[str, Any]]  # when, and what the audit says of it
+Adapted = tuple[Moment, dict[str, Any], "Succession | None"]  # when, what the audit says, who succeeded whom
+
+
+class Lesson(NamedTuple):
+    """A labelled example, the number and time of its prediction, and when its label came."""
+
+    moment: Moment
+    x: Features
+    label: Label
+    number: int = 0
+    time_ms: int = 0
+
+
+class Succession(NamedTuple):
+    """A learner that was replaced and its successor, as of that moment, and what each has learned."""
+
+    retired: bytes
+    retired_learned: LearnedRange
+    fresh: bytes
+    fresh_learned: LearnedRange
 
 
 class Member:
@@ -40,6 +59,8 @@ class Member:
         self.replacements = 0
         self.last_failure = ""
         self._deferred = Deferred()
+        self.learned, self.warmed = LearnedRange(), LearnedRange()  # what the learner was taught, and the one behind it
+        self._warming: Learner | None = None
         self._swapped: list[int] = []  # orders of the last work's replacements
         self.ask = self._deferred.ask
         self.learn = self._deferred.learn
@@ -59,73 +80,85 @@ class Member:
         self._swapped = []
         if self.policy is not None:
             # At one place the lesson comes first: an alarm belongs to the event behind it.
-            told: list[tuple[int, int, Any]] = [(lesson[0].order, 0, lesson) for lesson in lessons]
+            told: list[tuple[int, int, Any]] = [(lesson.moment.order, 0, lesson) for lesson in lessons]
             told += [(alarm[0].order, 1, alarm) for alarm in alarms]
             told.sort(key=lambda t: t[:2])
             while told:
                 adapted += self._told(self.policy, told)
+        else:
+            for lesson in lessons:
+                self.learned.add(lesson.number, lesson.time_ms)
         self._do(math.inf)
         return adapted
 
-    def _told(self, policy: AdaptationPolicy, told: list[tuple[int, int, Any]]) -> list[Adapted]:
-        """Tell the policy of what comes first, or of all lessons up to the next alarm; they are taken off `told`."""
-        _, is_alarm, what = told[0]
-        if not is_alarm and policy.compares and policy.background is not None:
-            n = next((i for i, (_, alarm, _) in enumerate(told) if alarm), len(told))
-            lessons = [lesson for _, _, lesson in told[:n]]
-            del told[:n]
-            return self._compared(policy, policy.background, lessons)
-        del told[0]
-        reaction = self._warned(policy, *what) if is_alarm else self._taught(policy, *what)
-        return [] if reaction is None else [(what[0], self._take(reaction, what[0]))]
+    def _told(self, policy: AdaptationPolicy, told: list[tuple[int, int, Any]]) -> Iterator[Adapted]:
+        """Tell the policy of what comes first, or of all lessons up to one that may replace; takes them off `told`."""
+        if told[0][1]:
+            moment, is_drift = told.pop(0)[2]
+            yield from self._taken(self._warned(policy, moment, is_drift=is_drift), moment)
+            return
+        n = 1
+        background = policy.background if policy.compares else None
+        if background is not None:
+            until_alarm = next((i for i, (_, is_alarm, _) in enumerate(told) if is_alarm), len(told))
+            n = min(policy.free_n, until_alarm)
+        lessons: list[Lesson] = [lesson for _, _, lesson in told[:n]]
+        del told[:n]
+        differences: list[float | None] = [None]
+        if background is not None:
+            compared = self._deferred.compare(self.learner, background, lessons[-1].moment.order)
+            self._failed(compared.failed)
+            differences = compared.differences
+        for lesson, difference in zip(lessons, differences, strict=True):
+            yield from self._taken(self._taught(policy, lesson, difference), lesson.moment)
 
-    def _compared(self, policy: AdaptationPolicy, background: Learner, lessons: list[Lesson]) -> list[Adapted]:
-        """Lessons while a fresh learner is compared: both do the block; once it takes over, its answers hold."""
-        adapted: list[Adapted] = []
-        coming = iter(lessons)
-        for done in self._deferred.compare(self.learner, background, lessons[-1][0].order):
-            said, learned = (done.fresh, done.fresh_learned) if adapted else (done.said, done.learned)
-            if done.answer is not None:
-                self._failed([said] if isinstance(said, LearnerError) else [])
-                done.answer[:] = [None, None] if isinstance(said, LearnerError) else answer_of(said)
-                continue
-            known = [learned] if adapted else [learned, done.fresh_learned]
-            self._failed([result for result in known if isinstance(result, LearnerError)])
-            moment, x, label = next(coming)
-            if policy.background is not None and (difference := done.difference()) is not None:
-                policy.scored(difference)
-            policy.observe(x, label)
-            reaction = policy.on_learned(moment.event)
-            if reaction is not None:
-                adapted.append((moment, self._take(reaction, moment)))
-        return adapted
-
-    def _warned(self, policy: AdaptationPolicy, moment: Moment, is_drift: bool) -> Reaction | None:
+    def _warned(self, policy: AdaptationPolicy, moment: Moment, *, is_drift: bool) -> Reaction | None:
         self._do(moment.order)
         if is_drift:
             return policy.on_drift(moment.event)
         policy.on_warning(moment.event)
         return None
 
-    def _taught(self, policy: AdaptationPolicy, moment: Moment, x: Features, label: Label) -> Reaction | None:
+    def _taught(self, policy: AdaptationPolicy, lesson: Lesson, difference: float | None) -> Reaction | None:
         if policy.looks:
-            self._do(moment.order)
+            self._do(lesson.moment.order)
         background = policy.background
-        policy.observe(x, label)
-        reaction = policy.on_learned(moment.event)
+        if background is not self._warming:
+            self._warming, self.warmed = background, LearnedRange()
+        self.learned.add(lesson.number, lesson.time_ms)
+        self.warmed.add(lesson.number, lesson.time_ms)
+        if difference is not None:
+            policy.scored(difference)
+        policy.observe(lesson.x, lesson.label)
+        reaction = policy.on_learned(lesson.moment.event)
         if policy.background is not background:
-            self._do(moment.order, background)
+            self._do(lesson.moment.order, background)
         return reaction
 
-    def _take(self, reaction: Reaction, moment: Moment) -> dict[str, Any]:
+    def _taken(self, reaction: Reaction | None, moment: Moment) -> Iterator[Adapted]:
         done: dict[str, Any] = {"learner": self.name, "event": moment.event}
         if isinstance(reaction, Repaired):
-            return {"action": reaction.action} | done | {"parts": reaction.parts_n}
-        self._do(moment.order)
-        self.learner = reaction.learner
-        self.replacements += 1
-        self._swapped.append(moment.order)
-        return {"action": "replaced"} | done | {"generation": reaction.generation}
+            yield moment, {"action": reaction.action} | done | {"parts": reaction.parts_n}, None
+        elif reaction is not None:
+            self._do(moment.order)
+            # A learner that was recalled knows more than it was taught here.
+            warmed = self.warmed if reaction.learner is self._warming else LearnedRange()
+            succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), warmed)
+            self.learner, self.learned = reaction.learner, warmed
+            self.replacements += 1
+            self._swapped.append(moment.order)
+            yield moment, {"action": "replaced"} | done | {"generation": reaction.generation}, succession
+
+    def taught(self) -> tuple[LearnedRange, LearnedRange]:
+        """What was taught to the learner in place, and to the one behind it: nothing where that has just come."""
+        background = None if self.policy is None else self.policy.background
+        same = background is not None and background is self._warming
+        return self.learned, self.warmed if same else LearnedRange()
+
+    def know(self, learned: LearnedRange, warmed: LearnedRange) -> None:
+        """Restore what was taught to the learner in place and to the one behind it."""
+        self.learned, self.warmed = learned, warmed
+        self._warming = None if self.policy is None else self.policy.background
 
     def _do(self, until: float, *background: Learner | None) -> None:
         known = None if self.policy is None else self.policy.background
@@ -183,13 +216,13 @@ class Committee:
             if member.role != "probe" or member.learner.frozen
         }
 
-    def learn(self, x: Features, label: Label, *, in_reference: bool, event: int = 0, offset: int = 0) -> None:
+    def learn(self, lesson: Lesson, *, in_reference: bool) -> None:
         """Let every member learn with the next `work`; the probe only from predictions of its reference."""
         self.order += 1
         for member in self.members.values():
             if member.role != "probe" or in_reference:
-                member.learn(self.order, x, label)
-        self._lessons.append((Moment(self.order, event, offset), x, label))
+                member.learn(self.order, lesson.x, lesson.label)
+        self._lessons.append(lesson._replace(moment=lesson.moment._replace(order=self.order)))
 
     def alarm(self, moment: Moment, *, is_drift: bool, only: str | None = None) -> None:
         """A warning or a drift at that moment, for the policies of all members or of one, with the next `work`."""
@@ -249,6 +282,38 @@ class Committee:
             "previous_champion": self.previous_champion,
             "members": {name: [m.failures, m.replacements, m.last_failure] for name, m in self.members.items()},
         }
+
+    def snapshot(self, name: str) -> bytes:
+        """Snapshot of one member as of the present event."""
+        self.work()
+        state: bytes = self.members[name].learner.snapshot()
+        return state
+
+    def restore(self, name: str, snapshot: bytes, estimator: str) -> None:
+        """Put the learner of a snapshot in the place of learner `name`, which begins another generation of it.
+
+        Raises
+        ------
+        ValueError
+            there is no such learner, or the snapshot is not of its kind, or is damaged.
+        """
+        from learners.registry import restore_learner
+
+        configured = self.config.learners.get(name)
+        if configured is None:
+            known = ", ".join(self.config.learners) or "none is configured"
+            raise ValueError(f"learner {name!r} is unknown; learners: {known}")
+        if estimator != configured.estimator:
+            raise ValueError(f"the snapshot is of {estimator!r}, but learner {name!r} is {configured.estimator}")
+        try:
+            learner = restore_learner(snapshot)
+        except LearnerError as error:
+            raise ValueError(f"the snapshot cannot be used: {error}") from error
+        member = self.members[name]
+        if type(learner) is not type(member.learner) or learner.task != member.learner.task:
+            raise ValueError(f"the snapshot is of a {type(learner).__name__} for {learner.task}: not what {name!r} is")
+        member.learner = learner
+        member.replacements += 1
 
     def learner_states(self) -> dict[str, bytes]:
         """Snapshot of each member, by name."""

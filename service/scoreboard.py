@@ -49,7 +49,8 @@ class Scoreboard:
         return score
 
     def _answers(self, row: PendingPrediction) -> list[tuple[str, Any, Any]]:
-        answers: list[tuple[str, Any, Any]] = [(name, a[0], a[1]) for name, a in row.answers.items()]
+        # By name: a row that went through a checkpoint has its answers in another order.
+        answers: list[tuple[str, Any, Any]] = [(name, *row.answers[name]) for name in sorted(row.answers)]
         if row.prediction is not None:
             answers.append((f"producer:{self.version(row.version)}", row.prediction, row.scores))
         answers.append(("no_change", row.no_change, None))
@@ -61,7 +62,7 @@ class Scoreboard:
             predicted = "all"
         else:
             predicted = str(row.prediction if row.prediction is not None else next(
-                (a[0] for a in row.answers.values() if a[0] is not None), "none"))  # fmt: skip
+                (row.answers[n][0] for n in sorted(row.answers) if row.answers[n][0] is not None), "none"))  # fmt: skip
         if predicted not in self.coverage and len(self.coverage) >= self.config.max_classes:
             predicted = _OTHER
         counts = self.coverage.setdefault(predicted, [0, 0])

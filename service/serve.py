@@ -10,16 +10,19 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.config import Config
 from service.ingest import Ingest
+from service.model_files import ModelFiles
+from stream.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from service.worker import Worker
+    from stream.store import AuditVerdict
     from stream.transport import Transport
 
 __all__ = ["Service", "build_service", "open_transport", "prepare_environment", "run_service"]
@@ -29,6 +32,7 @@ log = logging.getLogger("anchorwatch.serve")
 _DRAIN_S = 30.0
 _SENDER_STOP_S = 5.0
 _BROKER_S = 15.0
+_VERIFY_S = 20.0
 
 
 def prepare_environment(data_dir: Path) -> None:
@@ -74,6 +78,24 @@ class Service:
         from service.answering import answer
 
         return answer(self.settings, self.worker.champions, monitor, features)
+
+    def snapshot(self, sha256: str) -> bytes:
+        """The bytes of a model version's snapshot."""
+        return self.worker.models.read(sha256)
+
+    def verify_audit(self) -> Sequence[AuditVerdict]:
+        """Have the worker check the whole audit trail.
+
+        Raises
+        ------
+        UnavailableError : it did not come to it, or the store is away
+        """
+        wanted = self.worker.verify_audit()
+        try:
+            return wanted.result(_VERIFY_S)
+        except TimeoutError as error:
+            wanted.cancel()
+            raise StoreUnavailableError(f"the worker did not check the trail within {_VERIFY_S:.0f} s") from error
 
     def config(self) -> Config:
         """The configuration in force."""
@@ -127,7 +149,8 @@ def build_service(config: Config, data_dir: Path) -> tuple[Service, Callable[[],
     data_dir.mkdir(parents=True, exist_ok=True)
     transport, close_log = open_transport(config, data_dir)
     sender = WebhookSender(config.webhooks)
-    worker = Worker(config, transport, lambda: SQLiteStore(data_dir / "checkpoints.sqlite"), sender)
+    models = ModelFiles(data_dir / "models")
+    worker = Worker(config, transport, lambda: SQLiteStore(data_dir / "checkpoints.sqlite"), sender, models=models)
     decoder = Decoder(
         config.schemas(), hash_key=config.pipeline.hash_key.encode(), max_bytes=config.dead_letters.max_bytes
     )

@@ -6,6 +6,7 @@ import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from service.registry import aliases_of, best_challenger
 from service.view import MonitorHistory, monitor_view
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ __all__ = ["assemble_view"]
 def assemble_view(worker: Worker) -> dict[str, Any]:
     """Build the view that HTTP, metrics and the page read until the next commit."""
     ready, _ = worker.ready()
+    monitors, registries = _monitors(worker)
     return {
         "service": _service(worker, ready=ready),
-        "monitors": _monitors(worker),
+        "monitors": monitors,
+        "versions": registries,
+        "audit": {str(p): list(owned.audit) for p, owned in worker.owned.items()},
         "drifts": list(worker.drifts),
         "rejects": {"by_reason": _rejected(worker), "latest": list(worker.rejects)},
         "alerts": worker.sender.recent(),
@@ -64,12 +68,23 @@ def _rejected(worker: Worker) -> dict[str, int]:
     return dict(sorted(totals.items()))
 
 
-def _monitors(worker: Worker) -> dict[str, Any]:
+def _monitors(worker: Worker) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Views of all monitors, and of their registries."""
     views: dict[str, Any] = {}
+    registries: dict[str, Any] = {}
     for owned in worker.owned.values():
         for name, fold in owned.fold_state.folds.items():
             if name in views and fold.join.next_number <= views[name]["counts"]["predictions"]:
                 continue
             history = worker.histories.setdefault(name, MonitorHistory())
             views[name] = monitor_view(fold, history, owned.hashes[name])
-    return views
+            count, size = owned.registry.kept(name)
+            caps = worker.config.registry
+            views[name]["bounds"] |= {
+                "snapshots": {"value": count, "cap": caps.max_versions},
+                "snapshot_bytes": {"value": size, "cap": caps.max_bytes},
+            }
+            versions = owned.registry.newest_first(name)
+            champion, challenger = fold.committee.champion, best_challenger(views[name])
+            registries[name] = {"aliases": aliases_of(versions, champion, challenger), "versions": versions}
+    return views, registries

@@ -7,15 +7,18 @@ is replaced (6), the outbox published (7) and what was published marked (8).
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
 from service.config import Config, parse_duration_ms
 from service.fold_state import configuration_version
+from service.model_files import ModelFiles
 from service.outputs import messages_of, outbox_rows
 from service.owned import OwnedPartition
 from service.progress import Progress
@@ -23,8 +26,8 @@ from service.ticks import Ticker, tick_message
 from service.view import MonitorHistory
 from service.view_assembly import assemble_view
 from service.webhooks import Attempt, Outcome, WebhookSender
-from stream.errors import FencedError, UnavailableError
-from stream.store import CheckpointStore, StoredRow
+from stream.errors import FencedError, StreamError, UnavailableError
+from stream.store import AuditVerdict, CheckpointStore, StoredRow
 from stream.transport import Transport
 
 __all__ = ["Worker"]
@@ -49,6 +52,7 @@ class Worker:
     ----------
     transport, sender : opened parts; the worker starts and closes the transport, the caller the sender
     open_store : opens the store in the worker's thread, which alone may use it and closes it
+    models : where snapshots of model versions are written
     clock_s : wall clock, for commit intervals and due times only
     """
 
@@ -59,11 +63,14 @@ class Worker:
         open_store: Callable[[], CheckpointStore],
         sender: WebhookSender,
         *,
+        models: ModelFiles,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self.config, self.transport, self.sender = config, transport, sender
         self.store: CheckpointStore
         self._open_store = open_store
+        self.models = models
+        self._verifications: queue.SimpleQueue[Future[list[AuditVerdict]]] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.refresh = threading.Event()
         self.problems: dict[str, str] = {"partitions": "not owned yet", "store": "ok", "broker": "ok"}
@@ -95,6 +102,7 @@ class Worker:
             self.store = self._open_store()
             self.publish_view()
             while not self.stop.is_set():
+                self._verify()
                 self._patiently(self._turn if self._started else self._start)
             if self._started:
                 self._patiently(self._drain)
@@ -107,7 +115,24 @@ class Worker:
             if hasattr(self, "store"):
                 self.store.close()
 
+    def verify_audit(self) -> Future[list[AuditVerdict]]:
+        """From any thread: have the audit trail of every owned partition checked in full, by the worker's thread."""
+        wanted: Future[list[AuditVerdict]] = Future()
+        self._verifications.put(wanted)
+        return wanted
+
+    def _verify(self) -> None:
+        while not self._verifications.empty():
+            wanted = self._verifications.get()
+            if not wanted.set_running_or_notify_cancel():
+                continue  # whoever asked has gone away
+            try:
+                wanted.set_result([self.store.verify_audit(self.config.pipeline.name, p) for p in sorted(self.owned)])
+            except StreamError as error:
+                wanted.set_exception(error)
+
     def _start(self) -> None:
+        self.models.sweep(self.store.version_blobs())
         self.transport.start()
         self._started = True
 
@@ -212,7 +237,7 @@ class Worker:
             if not owned.fold_state.uncommitted and owned.pending_commit is None:
                 continue
             try:
-                commit = owned.commit(self.store, outbox_rows, int(self._clock_s() * 1000))
+                commit = owned.commit(self.store, outbox_rows, int(self._clock_s() * 1000), models=self.models)
             except FencedError:
                 log.warning("partition %d: another owner has it; released", partition)
                 del self.owned[partition]

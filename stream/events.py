@@ -49,6 +49,7 @@ CONTROL_ACTIONS = (
     "planned_change",
     "promote",
     "quarantine",
+    "restore",
     "roll_back",
     "tick",
 )

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stream.audit_chain import ChainHead
 from stream.errors import StoreCorruptError
 from stream.store import ComponentKey
 
@@ -39,6 +40,7 @@ class KnownState:
     """The hashes of everything that is stored for one claim."""
 
     epoch: int = 0
+    audit: ChainHead = field(default_factory=ChainHead)
     digests: dict[ComponentKey, tuple[bytes, ...]] = field(default_factory=dict)
     roots: dict[ComponentKey, bytes] = field(default_factory=dict)
     _sum: int = 0
@@ -71,9 +73,9 @@ class KnownState:
         return total
 
 
-def sign_owner(place: _Place, epoch: int, positions: str, state: bytes) -> bytes:
-    """Return the checksum of an owner's row together with its state."""
-    return hashlib.sha256(repr((place, epoch, positions, state)).encode()).digest()
+def sign_owner(place: _Place, epoch: int, positions: str, *, state: bytes, audit: ChainHead) -> bytes:
+    """Return the checksum of an owner's row together with its state and the head of its audit trail."""
+    return hashlib.sha256(repr((place, epoch, positions, state, audit.seq, audit.sha256)).encode()).digest()
 
 
 def plan_changes(known: KnownState, components: Mapping[ComponentKey, bytes | None]) -> list[Change]:

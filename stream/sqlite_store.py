@@ -14,19 +14,23 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stream.audit_chain import FIRST_PREVIOUS, ChainHead
 from stream.durable_files import sync_folder
 from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
 from stream.failpoints import failpoint
+from stream.sqlite_audit import AuditTable
 from stream.sqlite_outbox import OutboxTable
+from stream.sqlite_schema import FORMAT, create, migrate
 from stream.sqlite_state import KnownState, plan_changes, read_state, sign_owner, write_changes
-from stream.store import Claim, ComponentKey, OutboxRow, Run, StoredRow
+from stream.sqlite_versions import VersionTable
+from stream.store import AuditRow, AuditVerdict, Claim, ComponentKey, OutboxRow, Run, StoredRow, VersionRow
 
 __all__ = ["SQLiteStore"]
 
-_FORMAT = 1
 _APPLICATION_ID = 0x416E5761
 
 # The write-ahead log is cut back to this size after a checkpoint; one large commit would keep it large for ever.
@@ -39,38 +43,6 @@ _UNAVAILABLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "PERM
 _CORRUPT = ("CORRUPT", "NOTADB", "FORMAT")
 
 _RESTORE = "Restore the data folder from a backup, or delete it to start anew"
-
-_SCHEMA = """
-CREATE TABLE owner (
-    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, epoch INTEGER NOT NULL, positions TEXT NOT NULL,
-    sha256 BLOB NOT NULL, PRIMARY KEY (pipeline, partition)
-) WITHOUT ROWID;
-CREATE TABLE state (
-    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, monitor TEXT NOT NULL, segment TEXT NOT NULL,
-    component TEXT NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL,
-    PRIMARY KEY (pipeline, partition, monitor, segment, component)
-) WITHOUT ROWID;
-CREATE TABLE chunk (
-    pipeline TEXT NOT NULL, partition INTEGER NOT NULL, monitor TEXT NOT NULL, segment TEXT NOT NULL,
-    component TEXT NOT NULL, number INTEGER NOT NULL, sha256 BLOB NOT NULL, bytes BLOB NOT NULL,
-    UNIQUE (pipeline, partition, monitor, segment, component, number)
-);
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, id TEXT NOT NULL,
-    kind TEXT NOT NULL, destination TEXT NOT NULL, body BLOB NOT NULL, crc32 INTEGER NOT NULL, due_ms INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX outbox_unsent ON outbox (pipeline, partition, due_ms) WHERE done = 0;
-CREATE INDEX outbox_sent ON outbox (pipeline, partition, destination, seq) WHERE done = 1;
-CREATE TABLE audit (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, entry TEXT NOT NULL
-);
-CREATE TABLE run (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, partition INTEGER NOT NULL, topic TEXT NOT NULL,
-    first INTEGER NOT NULL, next INTEGER NOT NULL
-);
-CREATE INDEX run_place ON run (pipeline, partition, seq);
-"""
 
 
 class SQLiteStore:
@@ -105,6 +77,7 @@ class SQLiteStore:
                 raise
         self._connection = connection
         self._outbox = OutboxTable(connection, keep_sent=keep_sent)
+        self._audit, self._versions = AuditTable(connection), VersionTable(connection)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -120,10 +93,10 @@ class SQLiteStore:
         # The first write takes the exclusive lock and keeps it; whoever comes second is told here.
         connection.execute("BEGIN IMMEDIATE")
         if self._is_new(connection):
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+            create(connection)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        elif connection.execute("PRAGMA user_version").fetchone()[0] < FORMAT:
+            migrate(connection)
         connection.execute("COMMIT")
         sync_folder(self._path.absolute().parent)
 
@@ -134,10 +107,12 @@ class SQLiteStore:
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise StoreCorruptError(f"{self._path} is an SQLite file, but no checkpoint store: choose another path")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _FORMAT:
+        if version > FORMAT:
             raise StoreCorruptError(
-                f"{self._path} has format {version}, this program knows up to {_FORMAT}: upgrade the program"
+                f"{self._path} has format {version}, this program knows up to {FORMAT}: upgrade the program"
             )
+        if version < 1:
+            raise StoreCorruptError(f"{self._path} has format {version}, which never was. {_RESTORE}")
         return False
 
     def claim(self, pipeline: str, partition: int) -> Claim:
@@ -145,19 +120,25 @@ class SQLiteStore:
         place = (pipeline, partition)
         with self._transaction() as connection:
             found = connection.execute(
-                "SELECT epoch, positions, sha256 FROM owner WHERE pipeline = ? AND partition = ?", place
+                "SELECT epoch, positions, audit_seq, audit_sha256, sha256 FROM owner "
+                "WHERE pipeline = ? AND partition = ?",
+                place,
             ).fetchone()
             known, components = read_state(connection, pipeline, partition)
             if found is None and components:
                 raise StoreCorruptError(f"{self._path}: {pipeline}/{partition} has state, but no owner. {_RESTORE}")
-            epoch, positions, signature = found or (0, "{}", None)
-            if found is not None and signature != sign_owner(place, epoch, positions, known.signature()):
+            epoch, positions, seq, digest, signature = found or (0, "{}", 0, FIRST_PREVIOUS, None)
+            known.audit = ChainHead(seq, digest)
+            state = known.signature()
+            if found is not None and signature != sign_owner(place, epoch, positions, state=state, audit=known.audit):
                 raise StoreCorruptError(
                     f"{self._path}: the state of {pipeline}/{partition} is not what its last commit signed. {_RESTORE}"
                 )
+            self._audit.check_end(place, known.audit)
+            signed = sign_owner(place, epoch + 1, positions, state=state, audit=known.audit)
             connection.execute(
-                "INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?, ?)",
-                (*place, epoch + 1, positions, sign_owner(place, epoch + 1, positions, known.signature())),
+                "INSERT OR REPLACE INTO owner VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*place, epoch + 1, positions, signed, known.audit.seq, known.audit.sha256),
             )
         known.epoch = epoch + 1
         self._known[place] = known
@@ -172,6 +153,7 @@ class SQLiteStore:
         outbox: Sequence[OutboxRow] = (),
         audit: Sequence[Mapping[str, object]] = (),
         runs: Sequence[Run] = (),
+        versions: Sequence[VersionRow] = (),
     ) -> list[int]:
         """Store everything or nothing, in the numbered steps of `stream.store`."""
         place = (claim.pipeline, claim.partition)
@@ -179,13 +161,15 @@ class SQLiteStore:
         if known is None or known.epoch != claim.epoch:
             raise _fenced(claim)
         changes = plan_changes(known, components)
+        links, head = self._audit.plan(place, known.audit, audit)
         text = json.dumps(dict(positions), sort_keys=True)
         with self._transaction() as connection:
             failpoint("store.after_begin")
-            signature = sign_owner(place, claim.epoch, text, known.signature_after(changes))
+            signature = sign_owner(place, claim.epoch, text, state=known.signature_after(changes), audit=head)
             moved = connection.execute(
-                "UPDATE owner SET positions = ?, sha256 = ? WHERE pipeline = ? AND partition = ? AND epoch = ?",
-                (text, signature, *place, claim.epoch),
+                "UPDATE owner SET positions = ?, sha256 = ?, audit_seq = ?, audit_sha256 = ? "
+                "WHERE pipeline = ? AND partition = ? AND epoch = ?",
+                (text, signature, head.seq, head.sha256, *place, claim.epoch),
             ).rowcount
             if moved != 1:
                 raise _fenced(claim)
@@ -194,15 +178,16 @@ class SQLiteStore:
             failpoint("store.after_state")
             sequence = self._outbox.add(place, outbox)
             failpoint("store.after_outbox")
-            connection.executemany(
-                "INSERT INTO audit (pipeline, partition, entry) VALUES (?, ?, ?)",
-                [(*place, json.dumps(dict(entry), sort_keys=True)) for entry in audit],
-            )
+            self._audit.add(place, links)
+            failpoint("store.after_audit")
+            self._versions.write(place, versions)
+            failpoint("store.after_versions")
             for run in runs:
                 _add_run(connection, place, run)
             failpoint("store.before_commit")
         failpoint("store.after_commit")
         known.adopt(changes)
+        known.audit = head
         return sequence
 
     def outbox_due(self, pipeline: str, partition: int, now_ms: int, limit: int) -> list[StoredRow]:
@@ -237,10 +222,63 @@ class SQLiteStore:
     def audit_entries(self, pipeline: str, limit: int) -> list[dict[str, Any]]:
         """Return audit entries of all partitions, newest first."""
         with self._translated():
-            rows = self._open_connection().execute(
-                "SELECT entry FROM audit WHERE pipeline = ? ORDER BY seq DESC LIMIT ?", (pipeline, limit)
-            )
-            return [json.loads(row[0]) for row in rows]
+            self._open_connection()
+            return [row.entry for row in self._audit.rows(pipeline, None, limit)]
+
+    def audit_rows(self, pipeline: str, partition: int, limit: int) -> list[AuditRow]:
+        """Return the newest audit entries of a partition with their hashes, newest first."""
+        with self._translated():
+            self._open_connection()
+            return self._audit.rows(pipeline, partition, limit)
+
+    def verify_audit(self, pipeline: str, partition: int) -> AuditVerdict:
+        """Check the whole chain of a partition's audit trail, and the signature of its head where it is not claimed."""
+        place = (pipeline, partition)
+        with self._translated():
+            head = self._signed_head(place)
+            verdict = self._audit.verify(place, head)
+        if verdict.broken_seq is None and not self._head_is_signed(place):
+            return replace(verdict, broken_seq=head.seq, detail="the owner's row, which signs the head, was edited")
+        return verdict
+
+    def _signed_head(self, place: tuple[str, int]) -> ChainHead:
+        found = self._open_connection().execute(
+            "SELECT audit_seq, audit_sha256 FROM owner WHERE pipeline = ? AND partition = ?", place
+        )
+        return ChainHead(*(found.fetchone() or (0, FIRST_PREVIOUS)))
+
+    def _head_is_signed(self, place: tuple[str, int]) -> bool:
+        with self._translated():
+            connection = self._open_connection()
+            owner = connection.execute(
+                "SELECT epoch, positions, audit_seq, audit_sha256, sha256 FROM owner "
+                "WHERE pipeline = ? AND partition = ?",
+                place,
+            ).fetchone()
+            if owner is None:
+                return True
+            epoch, positions, seq, digest, signature = owner
+            known = self._known.get(place) or read_state(connection, *place)[0]
+            signed = sign_owner(place, epoch, positions, state=known.signature(), audit=ChainHead(seq, digest))
+            return bool(signed == signature)
+
+    def versions(self, pipeline: str, partition: int) -> list[VersionRow]:
+        """Return the model versions of a partition, by monitor and number."""
+        with self._translated():
+            self._open_connection()
+            return self._versions.read((pipeline, partition))
+
+    def version_blobs(self) -> frozenset[str]:
+        """Return the names of all snapshots that any version of any pipeline refers to."""
+        with self._translated():
+            self._open_connection()
+            return self._versions.blobs()
+
+    def places(self) -> list[tuple[str, int]]:
+        """Return every pipeline and partition that has been claimed, in order."""
+        with self._translated():
+            rows = self._open_connection().execute("SELECT pipeline, partition FROM owner ORDER BY pipeline, partition")
+            return [(pipeline, partition) for pipeline, partition in rows]
 
     def runs(self, pipeline: str, partition: int) -> list[Run]:
         """Return the interleaving of the input topics so far, joined where adjacent."""
@@ -289,6 +327,9 @@ class SQLiteStore:
             if meaning is None:
                 raise
             raise meaning(f"the checkpoint store {self._path}: {error}") from error
+        except UnicodeDecodeError as error:
+            # SQLite quotes damaged bytes of its schema in the message of its error, which the driver cannot read then.
+            raise StoreCorruptError(f"the checkpoint store {self._path}: its schema is damaged. {_RESTORE}") from error
 
 
 def _meaning(error: sqlite3.DatabaseError) -> type[StoreUnavailableError | StoreCorruptError] | None:

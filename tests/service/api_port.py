@@ -9,8 +9,10 @@ from typing import Any
 from service.api import NotReadyError
 from service.config import Config, parse
 from service.ingest import Ingest
+from service.model_files import ModelFileError
 from stream.codec import Decoder
 from stream.errors import BrokerUnavailableError
+from stream.store import AuditVerdict
 
 __all__ = ["DRIFTS", "FakePort", "MemoryLog", "monitor_view"]
 
@@ -149,6 +151,8 @@ class FakePort:
         self.log = MemoryLog()
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.trouble: Exception | None = None
+        self.snapshots: dict[str, bytes] = {}
+        self.verdicts = [AuditVerdict(0, 2, "ab" * 32)]
         self._config = parse(copy.deepcopy(CONFIG))
         self._ingest = Ingest(Decoder(self._config.schemas()), self.log)
 
@@ -173,6 +177,18 @@ class FakePort:
         if monitor == "churn":
             raise NotReadyError("no learner has learnt yet")
         return {"prediction": "ok", "scores": {"ok": 0.75, "fraud": 0.25}, "model_version": "hoeffding@7"}
+
+    def snapshot(self, sha256: str) -> bytes:
+        """What the test has put there."""
+        if sha256 not in self.snapshots:
+            raise ModelFileError(f"the snapshot {sha256} is missing from models")
+        return self.snapshots[sha256]
+
+    def verify_audit(self) -> list[AuditVerdict]:
+        """What the test has put there, or the trouble of the test."""
+        if self.trouble is not None:
+            raise self.trouble
+        return self.verdicts
 
     def config(self) -> Config:
         """The configuration."""

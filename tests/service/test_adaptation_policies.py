@@ -8,7 +8,7 @@ import pytest
 
 from service.config import ConfigurationError
 from service.deferred import Moment
-from service.members import Committee
+from service.members import Committee, Lesson
 from tests.service.fold_rig import MONITOR, configured, fold
 from tests.service.test_compiled_learners import FEATURES, events
 
@@ -98,9 +98,9 @@ def test_a_repair_is_no_new_generation() -> None:
     members = Committee(settings("local_repair").monitors[MONITOR])
     before = members.members["bag"].learner
     for n in range(20):
-        members.learn({"a": float(n % 3)}, "yes" if n % 3 else "no", in_reference=False)
+        members.learn(Lesson(Moment(0, n, 0), {"a": float(n % 3)}, "yes" if n % 3 else "no"), in_reference=False)
     members.alarm(Moment(members.order, 20, 0), is_drift=True, only="bag")
-    done = [entry for _, entry in members.work()]
+    done = [entry for _, entry, _ in members.work()]
     assert done == [{"action": "repaired", "learner": "bag", "event": 20, "parts": 1}]
     assert members.members["bag"].learner is before
     assert members.members["bag"].replacements == 0

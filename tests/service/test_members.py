@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.deferred import Moment
-from service.members import Committee
+from service.members import Committee, Lesson
 from service.scoreboard import Scoreboard
 from stream.join import PendingPrediction
 from tests.service.fold_rig import MONITOR, configured
@@ -25,6 +25,11 @@ def answers(members: Committee, x: dict[str, float | str]) -> dict[str, Any]:
     return asked
 
 
+def lesson(label: str, event: int = 0) -> Lesson:
+    """One example of that class."""
+    return Lesson(Moment(0, event, 0), {"a": 1.0}, label)
+
+
 def test_roles() -> None:
     """The first learner is champion; the probe and the baseline have roles of their own."""
     members = committee()
@@ -35,11 +40,11 @@ def test_roles() -> None:
 def test_the_probe_learns_in_the_reference_and_answers_when_frozen() -> None:
     """The probe never learns beyond its reference and says nothing before it is frozen."""
     members = committee()
-    members.learn({"a": 1.0}, "y", in_reference=True)
+    members.learn(lesson("y"), in_reference=True)
     assert set(answers(members, {"a": 1.0})) == {"one", "two", "majority"}
     members.freeze_probe()
     before = members.learner_states()
-    members.learn({"a": 1.0}, "n", in_reference=False)
+    members.learn(lesson("n"), in_reference=False)
     after = members.learner_states()
     assert {name for name in before if before[name] != after[name]} == {"one", "two", "majority"}
     assert answers(members, {"a": 1.0})["probe"][0] == "y"
@@ -50,11 +55,11 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
     settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 3, "cooldown": 10, "alpha": 1.0}}
     members = Committee(configured(**settings).monitors[MONITOR])
     for _ in range(5):
-        members.learn({"a": 1.0}, "y", in_reference=False, event=5)
+        members.learn(lesson("y", 5), in_reference=False)
     members.alarm(Moment(members.order, 5, 50), is_drift=True)
     for event in range(5, 9):
-        members.learn({"a": 1.0}, "n", in_reference=False, event=event)
-    done = [entry for _, entry in members.work()]
+        members.learn(lesson("n", event), in_reference=False)
+    done = [entry for _, entry, _ in members.work()]
     assert done == [{"action": "replaced", "learner": "one", "event": 7, "generation": 1}]
     assert answers(members, {"a": 1.0})["one"] == ["n", {"n": 1.0}]
 
@@ -62,7 +67,7 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
 def test_a_restart_keeps_champion_learners_and_counts() -> None:
     """A loaded committee answers alike and knows whom to roll back to."""
     one, other = committee(), committee()
-    one.learn({"a": 1.0}, "y", in_reference=True)
+    one.learn(lesson("y"), in_reference=True)
     one.promote("two")
     one.members["one"].failures = 3
     other.load(one.state(), one.learner_states(), one.policy_states())

@@ -13,6 +13,7 @@ import pytest
 
 from service import worker as worker_module
 from service.config import Config, parse
+from service.model_files import ModelFiles
 from service.replay import Replayed, replay
 from service.webhooks import WebhookSender
 from service.worker import Worker
@@ -21,7 +22,7 @@ from stream.embedded_transport import EmbeddedTransport
 from stream.errors import BrokerUnavailableError, StoreUnavailableError
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
-from stream.store import Claim, ComponentKey, OutboxRow, Run
+from stream.store import Claim, ComponentKey, OutboxRow, Run, VersionRow
 from stream.transport import Outgoing
 from tests.kills.stream import CONFIGURATION, MONITOR
 from tests.service.served import drifting_events, wait_for
@@ -55,6 +56,7 @@ class FlakyStore(SQLiteStore):
         outbox: Sequence[OutboxRow] = (),
         audit: Sequence[Mapping[str, object]] = (),
         runs: Sequence[Run] = (),
+        versions: Sequence[VersionRow] = (),
     ) -> list[int]:
         """Commit, be away, or let another owner come first."""
         fault = self.faults.pop(len(self.offered), "")
@@ -63,7 +65,15 @@ class FlakyStore(SQLiteStore):
             raise StoreUnavailableError("disk full")
         if fault == "fenced":
             super().claim(claim.pipeline, claim.partition)
-        return super().commit(claim, positions=positions, components=components, outbox=outbox, audit=audit, runs=runs)
+        return super().commit(
+            claim,
+            positions=positions,
+            components=components,
+            outbox=outbox,
+            audit=audit,
+            runs=runs,
+            versions=versions,
+        )
 
 
 class FlakyTransport(EmbeddedTransport):
@@ -117,7 +127,8 @@ class Rig:
         self.transport.append(MONITOR, events)
         self.total = len(events)
         self.stores: list[FlakyStore] = []
-        self.worker = Worker(self.config, self.transport, self._open, WebhookSender({}))
+        models = ModelFiles(folder / "models")
+        self.worker = Worker(self.config, self.transport, self._open, WebhookSender({}), models=models)
         self._thread = threading.Thread(target=self.worker.run)
 
     def _open(self) -> FlakyStore:

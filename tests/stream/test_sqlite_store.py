@@ -18,7 +18,7 @@ from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
 from stream.failpoints import FAILPOINTS
 from stream.sqlite_state import CHUNK_BYTES
 from stream.sqlite_store import SQLiteStore
-from stream.store import Claim, ComponentKey
+from stream.store import Claim, ComponentKey, VersionRow
 from tests.stream.test_store import KEY, OTHER, rows
 
 __all__: list[str] = []
@@ -98,7 +98,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreCorruptError, match=r"format 7.*up to 1"):
+    with pytest.raises(StoreCorruptError, match=r"format 7.*up to 2"):
         SQLiteStore(path)
     assert path.read_bytes() == before
 
@@ -199,18 +199,27 @@ def test_a_flipped_outbox_row_is_told(store: SQLiteStore) -> None:
         store.outbox_due("main", 0, 0, 1)
 
 
+def test_a_damaged_version_is_told(store: SQLiteStore) -> None:
+    """A version whose row was changed is an error that names it."""
+    claim = store.claim("main", 0)
+    store.commit(claim, positions={}, components={}, versions=[VersionRow("fraud", 7, "ab", b"{}")])
+    store._open_connection().execute("UPDATE version SET blob = 'cd'")
+    with pytest.raises(StoreCorruptError, match="version 7 of monitor 'fraud'"):
+        store.versions("main", 0)
+
+
 _WRITER = """
 import sys
 from pathlib import Path
 from stream.sqlite_store import SQLiteStore
-from stream.store import ComponentKey, OutboxRow
+from stream.store import ComponentKey, OutboxRow, VersionRow
 store = SQLiteStore(Path(sys.argv[1]))
 claim = store.claim("main", 0)
 key = ComponentKey("fraud", "", "detectors")
 for n in range(1, 100):
     row = OutboxRow(f"row {n}", "drift", "topic:drifts", b"%d" % n)
     seqs = store.commit(claim, positions={"e": n}, components={key: b"%06d" % n * 30_000}, outbox=[row],
-                        audit=[{"n": n}], runs=[("e", n - 1, n)])
+                        audit=[{"n": n}], runs=[("e", n - 1, n)], versions=[VersionRow("fraud", n, "blob", b"%d" % n)])
     print(n, flush=True)
     store.mark("main", 0, done=seqs)
     print(-n, flush=True)
@@ -243,6 +252,8 @@ def test_a_kill_leaves_a_whole_commit(path: Path, point: str) -> None:
         assert n == hit - 1
     assert claim.components == {KEY: b"%06d" % n * 30_000}
     assert [entry["n"] for entry in store.audit_entries("main", 1000)] == list(range(n, 0, -1))
+    assert store.verify_audit("main", 0).broken_seq is None
+    assert store.versions("main", 0) == [VersionRow("fraud", i, "blob", b"%d" % i) for i in range(1, n + 1)]
     assert store.runs("main", 0) == [("e", 0, n)]
     due = [stored.row.id for stored in store.outbox_due("main", 0, 0, 1000)]
     done = [stored.row.id for stored in store.outbox_done("main", 0, 1000)]

@@ -11,7 +11,7 @@ import pytest
 from stream.errors import FencedError, StoreUnavailableError
 from stream.sqlite_state import CHUNK_BYTES
 from stream.sqlite_store import SQLiteStore
-from stream.store import CheckpointStore, Claim, ComponentKey, OutboxRow
+from stream.store import CheckpointStore, Claim, ComponentKey, OutboxRow, VersionRow
 
 __all__ = ["KEY", "OTHER", "StoreLaws", "rows"]
 
@@ -81,11 +81,13 @@ class StoreLaws:
                 outbox=rows("second"),
                 audit=[{"action": "zombie"}],
                 runs=[("e", 0, 3)],
+                versions=[VersionRow("fraud", 1, "ab", b"zombie")],
             )
         store.commit(owner, positions={"e/0": 6}, components={})
         assert [stored.row.id for stored in store.outbox_due("main", 0, 0, 10)] == ["first"]
         assert store.audit_entries("main", 10) == []
         assert store.runs("main", 0) == []
+        assert store.versions("main", 0) == []
         assert store.claim("main", 0) == Claim("main", 0, 3, {"e/0": 6}, {KEY: b"owner"})
 
     def test_partitions_and_pipelines_are_apart(self, store: CheckpointStore) -> None:
@@ -142,6 +144,42 @@ class StoreLaws:
         store = open_store()
         assert store.audit_entries("main", 10) == [newest, {"action": "promote", "offset": 7, "to": None}]
         assert store.audit_entries("main", 1) == [newest]
+
+    def test_the_audit_trail_is_a_chain(self, open_store: Callable[[], CheckpointStore]) -> None:
+        """Each partition has a chain of its own, numbered from 1, that goes on after a restart and is verified."""
+        store = open_store()
+        for _ in range(2):
+            for partition in (0, 1):
+                claim = store.claim("main", partition)
+                store.commit(claim, positions={}, components={}, audit=[{"n": 1}, {"n": 2}])
+            store = open_store()
+        newest, *_, first = found = store.audit_rows("main", 1, 10)
+        assert [(row.partition, row.seq, row.entry) for row in found] == [
+            (1, n, {"n": 2 - n % 2}) for n in range(4, 0, -1)
+        ]
+        assert first.previous == "00" * 32
+        assert [row.previous for row in found[:-1]] == [row.sha256 for row in found[1:]]
+        assert store.audit_rows("main", 1, 2) == found[:2]
+        assert store.places() == [("main", 0), ("main", 1)]
+        verdict = store.verify_audit("main", 1)
+        assert (verdict.entries, verdict.head, verdict.broken_seq) == (4, newest.sha256, None)
+        assert store.verify_audit("main", 7).entries == 0
+
+    def test_versions(self, open_store: Callable[[], CheckpointStore]) -> None:
+        """Versions are inserted, replaced and deleted by number with the commit; the blobs they name are listed."""
+        store = open_store()
+        claim = store.claim("main", 0)
+        first = [VersionRow("fraud", n, f"blob{n}", b"version %d" % n) for n in (1, 2, 3)]
+        store.commit(claim, positions={}, components={}, versions=first)
+        evicted = VersionRow("fraud", 1, "", b"version 1, evicted")
+        churn = VersionRow("churn", 1, "blob3", b"another monitor")
+        store.commit(claim, positions={}, components={}, versions=[evicted, VersionRow("fraud", 2, "", None), churn])
+        other = store.claim("canary", 0)
+        store.commit(other, positions={}, components={}, versions=[VersionRow("fraud", 1, "blob9", b"canary")])
+        store = open_store()
+        assert store.versions("main", 0) == [churn, evicted, first[2]]
+        assert store.versions("main", 1) == []
+        assert store.version_blobs() == {"blob3", "blob9"}
 
     def test_runs(self, open_store: Callable[[], CheckpointStore]) -> None:
         """Runs keep the order in which topics were read, joined where one follows the other without a gap."""
