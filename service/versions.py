@@ -82,6 +82,7 @@ class _Standing:
     generation: int = 0
     learned: LearnedRange = field(default_factory=LearnedRange)
     newest: int | None = None
+    started: bool = False
     background: Any = None
     background_learned: LearnedRange = field(default_factory=LearnedRange)
 
@@ -118,9 +119,10 @@ class Versions:
             standing.background_learned.add(number, time_ms)
 
     def begin(self, fold: MonitorFold) -> Iterator[dict[str, Any]]:
-        """The reference has ended: every learner without a version becomes one, reason `started`."""
+        """The reference has ended: every learner becomes a version, reason `started`, unless it was one before."""
         for name, standing in self._standing.items():
-            if standing.newest is None:
+            if not standing.started:
+                standing.started = True
                 yield self._version(fold, name, "started", fold.committee.snapshot(name))
 
     def put_back(self, name: str, version: int | None, learned: LearnedRange) -> None:
@@ -147,7 +149,7 @@ class Versions:
         # Nobody teaches the old one any more, so its snapshot is still that of the event that replaced it.
         yield self._version(fold, name, "retired", before.learner.snapshot())
         member = fold.committee.members[name]
-        after = _Standing(member.learner, member.replacements, newest=before.newest)
+        after = _Standing(member.learner, member.replacements, newest=before.newest, started=before.started)
         if member.learner is before.background:
             after.learned = before.background_learned
         self._standing[name] = after
@@ -192,7 +194,8 @@ class Versions:
             warming = getattr(committee.members[name].policy, "background", None)
             known = warming is not None and warming is standing.background
             background = _row(standing.background_learned) if known else None
-            learners[name] = [standing.generation, standing.newest, _row(standing.learned), background]
+            place = [standing.generation, standing.newest, standing.started]
+            learners[name] = [*place, _row(standing.learned), background]
         return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
 
     def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
@@ -202,9 +205,9 @@ class Versions:
         if built_anew:
             return
         self._champion = state["champion"]
-        for name, (generation, newest, learned, background) in state["learners"].items():
+        for name, (generation, newest, started, learned, background) in state["learners"].items():
             standing = self._standing[name]
-            standing.generation, standing.newest = generation, newest
+            standing.generation, standing.newest, standing.started = generation, newest, started
             standing.learned = LearnedRange(*learned)
             if background is not None:
                 standing.background = getattr(committee.members[name].policy, "background", None)
