@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stream.durable_files import sync_folder
 from stream.errors import StoreUnavailableError
+from stream.failpoints import failpoint
 
 __all__ = ["ModelFileError", "ModelFiles"]
 
@@ -50,6 +51,7 @@ class ModelFiles:
             sync_folder(self.folder.parent)
         except OSError as error:
             raise StoreUnavailableError(f"the snapshots in {self.folder} cannot be written: {error}") from error
+        failpoint("models.after_write")
 
     def _is_whole(self, name: str) -> bool:
         try:

@@ -15,7 +15,6 @@ from service.partition import Commit, PartitionFold
 from service.registry import Plan, Registry, audit_entry
 from stream.errors import StoreUnavailableError
 from stream.events import RawMessage
-from stream.failpoints import failpoint
 from stream.store import AuditRow, CheckpointStore, Claim, OutboxRow
 from stream.transport import Transport, partition_for
 
@@ -87,7 +86,6 @@ class OwnedPartition:
         plan = self.registry.plan(commit.outputs)
         # Before the commit that names them: a crash in between leaves a file that nobody names, never a name alone.
         models.write(plan.snapshots)
-        failpoint("worker.after_snapshots")
         audit = [_audit_entry(output.kind, output.body) for output in commit.outputs if output.kind in _AUDITED]
         audit += [{"action": "restarted", "component": name} for name in self.fold_state.restarted]
         store.commit(

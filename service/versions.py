@@ -82,6 +82,7 @@ class _Standing:
     learner: Any
     generation: int = 0
     newest: int | None = None
+    started: bool = False
 
 
 class Versions:
@@ -104,9 +105,10 @@ class Versions:
         }
 
     def begin(self, fold: MonitorFold) -> Iterator[dict[str, Any]]:
-        """The reference has ended: every learner without a version becomes one, reason `started`."""
+        """The reference has ended: every learner becomes a version, reason `started`, unless it was one before."""
         for name, standing in self._standing.items():
-            if standing.newest is None:
+            if not standing.started:
+                standing.started = True
                 yield self._version(fold, name, "started", fold.committee.snapshot(name))
 
     def put_back(self, name: str, version: int | None, learned: LearnedRange) -> None:
@@ -117,7 +119,7 @@ class Versions:
         """Bodies of the last version of a learner that its policy replaced, and of the first of its successor."""
         before, member = self._standing[name], fold.committee.members[name]
         made = [self._version(fold, name, "retired", succession.retired, learned=succession.retired_learned, at=moment)]
-        self._standing[name] = _Standing(member.learner, before.generation + 1, newest=before.newest)
+        self._standing[name] = _Standing(member.learner, before.generation + 1, before.newest, before.started)
         fresh, learned = succession.fresh, succession.fresh_learned
         return [*made, self._version(fold, name, "replaced", fresh, learned=learned, at=moment)]
 
@@ -142,7 +144,7 @@ class Versions:
         yield self._version(fold, name, "retired", before.learner.snapshot(), learned=member.learned)
         version, member.learned = self._origin.get(name, (None, LearnedRange()))
         newest = before.newest if version is None else version
-        self._standing[name] = _Standing(member.learner, member.replacements, newest=newest)
+        self._standing[name] = _Standing(member.learner, member.replacements, newest=newest, started=before.started)
         yield self._version(fold, name, "restored", fold.committee.snapshot(name), learned=member.learned)
 
     def _version(  # sizes: what a version consists of
@@ -179,7 +181,8 @@ class Versions:
         learners = {}
         for name, standing in self._standing.items():
             learned, warmed = committee.members[name].taught()
-            learners[name] = [standing.generation, standing.newest, _row(learned), _row(warmed)]
+            place = [standing.generation, standing.newest, standing.started]
+            learners[name] = [*place, _row(learned), _row(warmed)]
         return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
 
     def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
@@ -189,9 +192,21 @@ class Versions:
         if built_anew:
             return
         self._champion = state["champion"]
-        for name, (generation, newest, learned, warmed) in state["learners"].items():
+            learned, warmed = committee.members[name].taught()
+            place = [standing.generation, standing.newest, standing.started]
+            learners[name] = [*place, _row(learned), _row(warmed)]
+        return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
+
+    def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
+        """Restore what `state` gave, over a committee that has been restored already or (`built_anew`) just built."""
+        self.anew(committee)
+        self.next_version = state["next_version"]
+        if built_anew:
+            return
+        self._champion = state["champion"]
+        for name, (generation, newest, started, learned, warmed) in state["learners"].items():
             standing = self._standing[name]
-            standing.generation, standing.newest = generation, newest
+            standing.generation, standing.newest, standing.started = generation, newest, started
             committee.members[name].know(LearnedRange(*learned), LearnedRange(*warmed))
 
 

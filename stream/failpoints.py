@@ -16,6 +16,7 @@ FAILPOINTS = (
     "log.before_write",
     "log.after_write",
     "log.after_sync",
+    "models.after_write",
     "store.after_begin",
     "store.after_positions",
     "store.after_state",
@@ -28,7 +29,6 @@ FAILPOINTS = (
     "store.after_mark",
     "worker.after_poll",
     "worker.after_fold",
-    "worker.after_snapshots",
     "worker.before_publish",
     "worker.after_publish",
 )

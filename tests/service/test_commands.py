@@ -23,7 +23,7 @@ from tests.service.served import ROOT, drifting_events
 
 __all__: list[str] = []
 
-COMMANDS = ("init", "serve", "replay", "demo", "check")
+COMMANDS = ("init", "serve", "replay", "demo", "check", "models", "audit")
 WEBHOOK = '\n[webhooks.pager]\nurl = "http://127.0.0.1:{port}/"\nsecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n'
 
 

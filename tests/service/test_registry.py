@@ -53,8 +53,9 @@ def registry(rows: Sequence[VersionRow] = (), **caps: int) -> Registry:
 def test_the_oldest_snapshots_go_and_rows_stay() -> None:
     """Beyond `max_versions` the oldest lose their snapshot and say so; a plan names what was evicted."""
     versions = registry(max_versions=3)
-    for number in range(1, 6):
-        plan = committed(versions, [version(number)])
+    for number in range(1, 5):
+        committed(versions, [version(number)])
+    plan = committed(versions, [version(5)])
     assert kept(versions) == [3, 4, 5]
     assert [v["blob"] for v in versions.newest_first("m")] == ["kept"] * 3 + ["evicted"] * 2
     assert plan.evicted == {hashlib.sha256(b"%010d" % 2).hexdigest()}

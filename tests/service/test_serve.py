@@ -65,7 +65,10 @@ def ask_every_path(service: Served) -> dict[str, int]:
     drifts = service.get("/v1/drifts?limit=1")["drifts"] if service.ask("/v1/drifts")[0] == 200 else []
     paths: dict[str, int] = {}
     for path, methods in service.get("/openapi.json")["paths"].items():
-        known = path.replace("{monitor}", MONITOR).replace("{drift_id}", drifts[0]["id"] if drifts else "none")
+        # A roll-back needs no body to be one: asked of a monitor that is not there, it changes nothing.
+        known = path.replace("{monitor}", "nobody" if path.endswith("/roll_back") else MONITOR)
+        known = known.replace("{drift_id}", drifts[0]["id"] if drifts else "none").replace("{version}", "champion")
+        known += "?a=1&b=champion" if path.endswith("/compare") else ""
         for method in methods:
             paths[f"{method} {path}"] = service.ask(known, b"{}" if method == "post" else None)[0]
     for path in ("/", "/docs", "/metrics", "/healthz", "/readyz", "/nowhere", "/v1/monitors/nobody"):

@@ -68,6 +68,18 @@ def test_learners_are_started_when_the_reference_ends() -> None:
     assert restore_learner(two["snapshot"]).predict_one({"a": 0.0}) == "y"
 
 
+def test_a_promotion_before_the_end_of_the_reference() -> None:
+    """Makes a version at once; when the reference ends that learner is started all the same, with it as parent."""
+    folded = fold(
+        [*stream(0, 20), control("promote", 20_000, learner="another"), *stream(20, 60)], configured(**SETTINGS)
+    )
+    assert brief(folded) == [
+        (1, "another", "promoted", None),
+        (2, "one", "started", None),
+        (3, "another", "started", 1),
+    ]
+
+
 def test_a_new_reference_starts_nobody_again() -> None:
     """Learners go on over an accepted reference, so its end makes no version."""
     folded = fold([*stream(0, 60), control("accept_reference", 60_000), *stream(60, 130)], configured(**SETTINGS))
