@@ -192,18 +192,6 @@ class Versions:
         if built_anew:
             return
         self._champion = state["champion"]
-            learned, warmed = committee.members[name].taught()
-            place = [standing.generation, standing.newest, standing.started]
-            learners[name] = [*place, _row(learned), _row(warmed)]
-        return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
-
-    def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
-        """Restore what `state` gave, over a committee that has been restored already or (`built_anew`) just built."""
-        self.anew(committee)
-        self.next_version = state["next_version"]
-        if built_anew:
-            return
-        self._champion = state["champion"]
         for name, (generation, newest, started, learned, warmed) in state["learners"].items():
             standing = self._standing[name]
             standing.generation, standing.newest, standing.started = generation, newest, started
