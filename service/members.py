@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from learners import LearnerError
@@ -143,7 +144,7 @@ class Member:
             self._do(moment.order)
             # A learner that was recalled knows more than it was taught here.
             warmed = self.warmed if reaction.learner is self._warming else LearnedRange()
-            succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), warmed)
+            succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), replace(warmed))
             self.learner, self.learned = reaction.learner, warmed
             self.replacements += 1
             self._swapped.append(moment.order)
