@@ -78,7 +78,8 @@ def fade(ensemble: Ensemble, keep: float) -> None:
         column = pool.subset[blocks, i]
         for k in range(shape.class_places):
             place = at + k * width
-            _fade_numbers(pool.stats, blocks[numeric[column]], place, keep)
+            if numeric[column].any():  # else the place may lie behind the last
+                _fade_numbers(pool.stats, blocks[numeric[column]], place, keep)
             pool.stats[blocks[nominal[column]], place : place + width] *= keep
 
 

@@ -21,6 +21,10 @@ FREE_FUNCTIONS = {"eval", "exec", "compile", "__import__"}  # as methods (re.com
 # Where an import by name is the point, and why data cannot choose the name.
 ALLOWED = {
     ("learners/codec.py", "import_module"): "rebuilds allow-listed classes of river only",
+    (
+        "learners/sklearn_build.py",
+        "import_module",
+    ): "packages of scikit-learn on a list only",
     ("learners/river_adapter.py", "import_module"): "lists the allow-listed packages of river to suggest a name",
 }
 
