@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 
 from service.config import Config, parse
+from service.model_files import ModelFiles
 from service.outputs import outbox_rows
 from service.owned import OwnedPartition
 from service.partition import PartitionFold
@@ -84,13 +86,14 @@ def run(raw: list[RawMessage], test_every: int) -> tuple[float, dict[str, float]
         store = SQLiteStore(Path(folder) / "store.sqlite")
         fold = PartitionFold(config)
         owned = OwnedPartition(store.claim("bench", 0), fold, "events")
+        commit = partial(owned.commit, models=ModelFiles(Path(folder) / "models"))
         _time_stages(fold, stages)
         started = time.process_time()
         for block in blocks(raw):
             fold.fold(block)
             if fold.uncommitted >= COMMIT_N:
-                _timed(stages, "commit", owned.commit, store, outbox_rows, 0)
-        _timed(stages, "commit", owned.commit, store, outbox_rows, 0)
+                _timed(stages, "commit", commit, store, outbox_rows, 0)
+        _timed(stages, "commit", commit, store, outbox_rows, 0)
         seconds = time.process_time() - started
         store.close()
     stages["join, scores, answers, episodes"] = seconds - sum(stages.values())
