@@ -22,7 +22,6 @@ from service.model_files import ModelFiles
 from service.outputs import outbox_rows
 from service.owned import OwnedPartition
 from service.partition import PartitionFold
-from service.registry import Registry
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
 
@@ -63,8 +62,7 @@ def run(raw: list[RawMessage], config: Config) -> tuple[float, dict[str, float]]
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder) / "store.sqlite")
         fold = PartitionFold(config)
-        learners = {name: monitor.learners for name, monitor in config.monitors.items()}
-        owned = OwnedPartition(store.claim("bench", 0), fold, "events", Registry(config.registry, learners, []))
+        owned = OwnedPartition(store.claim("bench", 0), fold, "events")
         models = ModelFiles(Path(folder) / "models")
         started = time.process_time()
         for block in blocks(raw):

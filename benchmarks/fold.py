@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from service.model_files import ModelFiles
 from service.outputs import outbox_rows
 from service.owned import OwnedPartition
 from service.partition import PartitionFold
-from service.registry import Registry
 from stream.events import RawMessage
 from stream.sqlite_store import SQLiteStore
 
@@ -85,16 +85,15 @@ def run(raw: list[RawMessage], test_every: int) -> tuple[float, dict[str, float]
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder) / "store.sqlite")
         fold = PartitionFold(config)
-        learners = {name: monitor.learners for name, monitor in config.monitors.items()}
-        owned = OwnedPartition(store.claim("bench", 0), fold, "events", Registry(config.registry, learners, []))
-        models = ModelFiles(Path(folder) / "models")
+        owned = OwnedPartition(store.claim("bench", 0), fold, "events")
+        commit = partial(owned.commit, models=ModelFiles(Path(folder) / "models"))
         _time_stages(fold, stages)
         started = time.process_time()
         for block in blocks(raw):
             fold.fold(block)
             if fold.uncommitted >= COMMIT_N:
-                _timed(stages, "commit", lambda: owned.commit(store, outbox_rows, 0, models=models))
-        _timed(stages, "commit", lambda: owned.commit(store, outbox_rows, 0, models=models))
+                _timed(stages, "commit", commit, store, outbox_rows, 0)
+        _timed(stages, "commit", commit, store, outbox_rows, 0)
         seconds = time.process_time() - started
         store.close()
     stages["join, scores, answers, episodes"] = seconds - sum(stages.values())

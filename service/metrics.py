@@ -147,6 +147,15 @@ def _declare(families: Families) -> None:
     _declare_monitor(families)
 
 
+def _declare_contest(gauge: Callable[..., None]) -> None:
+    for part, what in (("", "mean so far"), ("_low", "lower bound"), ("_high", "upper bound")):
+        gauge(
+            f"challenger_lead{part}_ratio", f"By how much less a challenger loses than the champion: {what}.",
+            "monitor", "learner",
+        )  # fmt: skip
+    gauge("canary_disagreement_ratio", "Share of newest predictions on which the canary differs.", "monitor")
+
+
 def _declare_monitor(families: Families) -> None:
     gauge, counter = families.gauge, families.counter
     gauge("monitor_phase", "1 for the phase that the monitor is in.", "monitor", "phase")
@@ -183,12 +192,7 @@ def _declare_monitor(families: Families) -> None:
         "monitor", "learner",
     )  # fmt: skip
     gauge("learner_spread_ratio", "Share of a learner's own parts that disagree with its answer.", "monitor", "learner")
-    for part, what in (("", "mean so far"), ("_low", "lower bound"), ("_high", "upper bound")):
-        gauge(
-            f"challenger_lead{part}_ratio", f"By how much less a challenger loses than the champion: {what}.",
-            "monitor", "learner",
-        )  # fmt: skip
-    gauge("canary_disagreement_ratio", "Share of newest predictions on which the canary differs.", "monitor")
+    _declare_contest(gauge)
     counter("decisions", "Answers that went out by themselves, or to review.", "monitor", "decision")
     for part in ("version", "segment"):
         counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)

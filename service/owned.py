@@ -33,8 +33,9 @@ def _audit_entry(kind: str, body: dict[str, Any]) -> dict[str, Any]:
 class OwnedPartition:
     """Claim and fold of one partition."""
 
-    def __init__(self, claim: Claim, fold: PartitionFold, topic: str, registry: Registry) -> None:
-        self.claim_held, self.fold_state, self.topic, self.registry = claim, fold, topic, registry
+    def __init__(self, claim: Claim, fold: PartitionFold, topic: str, registry: Registry | None = None) -> None:
+        self.claim_held, self.fold_state, self.topic = claim, fold, topic
+        self.registry = Registry(fold.config.registry, {}) if registry is None else registry
         self.audit: list[AuditRow] = []
         self._audit_owed = 0
         self.pending_commit: Commit | None = None

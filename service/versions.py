@@ -147,7 +147,7 @@ class Versions:
         self._standing[name] = _Standing(member.learner, member.replacements, newest=newest, started=before.started)
         yield self._version(fold, name, "restored", fold.committee.snapshot(name), learned=member.learned)
 
-    def _version(  # sizes: what a version consists of
+    def _version(
         self, fold: MonitorFold, name: str, reason: str, snapshot: bytes, *, learned: LearnedRange | None = None,
         at: Moment | None = None,
     ) -> dict[str, Any]:  # fmt: skip

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["FIRST_PREVIOUS", "ChainHead", "ChainLink", "link_hash", "verify_chain"]
 
@@ -46,8 +47,13 @@ def link_hash(previous: bytes, place: tuple[str, int], seq: int, entry: str) -> 
     >>> link_hash(FIRST_PREVIOUS, ("anchorwatch", 0), 1, text) == hashlib.sha256(whole).digest()
     True
     """
-    named = json.dumps([*place, seq], separators=(",", ":")) + "\n" + entry
+    named = f"{_prefix(place)},{seq}]\n{entry}"
     return hashlib.sha256(previous + named.encode("utf-8", "surrogatepass")).digest()
+
+
+@lru_cache(64)
+def _prefix(place: tuple[str, int]) -> str:
+    return json.dumps(place, separators=(",", ":"))[:-1]
 
 
 def verify_chain(
@@ -63,7 +69,7 @@ def verify_chain(
 
     Notes
     -----
-    About 2 µs an entry.
+    About 4 µs an entry.
     """
     at = ChainHead() if before is None else before
     for link in links:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from learners.registry import restore_learner
+from service.replay import replay, write_results
 from service.versions import LearnedRange
 from tests.service.fold_rig import START_MS, Folded, configured, control, fold, label, prediction
 
@@ -143,6 +146,35 @@ def test_batches_and_restarts_do_not_matter(size: int) -> None:
         assert restarted.partition.restarted == []
     assert found == versions(expected)
     assert restarted.feed([]).hashes == expected.hashes
+
+
+def test_learners_replaced_by_one_event_keep_their_order_over_a_restart() -> None:
+    """Learners that a drift replaces at once do so in order of configuration, although the answers of a prediction
+    that waited in a checkpoint come back in another order."""
+    adaptation = {"min_warm": 0, "cooldown": 30, "watch": "own_error"}
+    config = configured(**SETTINGS | {"adaptation": adaptation, "labels": {"age": "20s"}})
+    events = [*stream(0, 100), *stream(100, 160, flipped=True)]
+    expected = fold(events, config)
+    assert [v["learner"] for v in versions(expected)][2:] == ["one", "one", "another", "another"]
+    folded, found = fold(events[:200], config), versions(fold(events[:200], config))
+    for event in events[200:]:
+        folded = folded.restarted(config).feed([event])
+        found += versions(folded)
+    assert found == versions(expected)
+    assert folded.hashes == expected.hashes
+
+
+def test_replay_prints_no_snapshot(tmp_path: Path) -> None:
+    """A replay makes the same versions, but neither its summary nor its files hold any of their bytes."""
+    adaptation = SETTINGS["adaptation"] | {"watch": "own_error"}
+    events = [*stream(0, 100), *stream(100, 400, flipped=True)]
+    replayed = replay(events, configured(**SETTINGS | {"adaptation": adaptation}), keep_outputs=True)
+    assert [o.body for o in replayed.outputs if o.kind == "version"] == versions(drifted())
+    write_results(replayed, tmp_path)
+    written = [msgspec.json.encode(replayed.summary), *(path.read_bytes() for path in tmp_path.iterdir())]
+    snapshots = [v["snapshot"] for v in versions(drifted())]
+    assert not any(s in text or base64.b64encode(s) in text for s in snapshots for text in written)
+    assert b"snapshot" not in b"".join(written)
 
 
 def test_restore_puts_an_old_snapshot_back() -> None:

@@ -191,7 +191,7 @@ def events() -> list[bytes]:
 @pytest.fixture(scope="module")
 def expected(events: list[bytes]) -> Replayed:
     """What a replay makes of it."""
-    replayed = replay(events, parse(tomllib.loads(CONFIGURATION)))
+    replayed = replay(events, parse(tomllib.loads(CONFIGURATION)), keep_outputs=True)
     assert len(replayed.drifts) >= 3, "the stream must have drifts to lose"
     return replayed
 
@@ -220,12 +220,23 @@ def moving(tmp_path: Path, events: list[bytes], short_pauses: None) -> Iterator[
 
 
 def check(rig: Rig, expected: Replayed) -> None:
-    """State and records are those of the replay, each record published once."""
+    """State, records, versions and snapshots are those of the replay, each record published once, the trail whole."""
     assert rig.hash() == expected.summary["monitors"][MONITOR]["state_sha256"]
     drifts = rig.published(rig.config.transport.kafka.drift_topic)
     assert drifts == msgspec.json.decode(msgspec.json.encode(expected.drifts))
     letters = rig.published(rig.config.transport.kafka.dead_letter_topic)
     assert [letter["offset"] for letter in letters] == [reject.offset for reject in expected.rejects]
+    made = [output.body for output in expected.outputs if output.kind == "version"]
+    assert len(made) >= 3
+    shown = rig.worker.view["versions"][MONITOR]["versions"][::-1]
+    assert [v | {"snapshot": None} for v in shown] == [v | {"snapshot": None, "blob": "kept"} for v in made]
+    files = {path.name: path.read_bytes() for path in (rig.folder / "models").iterdir()}
+    assert files == {v["sha256"]: v["snapshot"] for v in made}
+    store = SQLiteStore(rig.folder / "checkpoints.sqlite")
+    assert [store.verify_audit(*place).broken_seq for place in store.places()] == [None]
+    entries = store.audit_entries(rig.config.pipeline.name, 1_000)
+    store.close()
+    assert [e["version"] for e in reversed(entries) if e["action"] == "version"] == [v["version"] for v in made]
 
 
 def test_a_store_that_is_away_gets_the_very_same_commit_again(rig: Rig, expected: Replayed) -> None:
