@@ -101,8 +101,8 @@ class Member:
         n = 1
         background = policy.background if policy.compares else None
         if background is not None:
-            until_alarm = next((i for i, (_, is_alarm, _) in enumerate(told) if is_alarm), len(told))
-            n = min(policy.free_n, until_alarm)
+            most = min(policy.free_n, len(told))
+            n = next((i for i in range(most) if told[i][1]), most)
         lessons: list[Lesson] = [lesson for _, _, lesson in told[:n]]
         del told[:n]
         differences: list[float | None] = [None]
@@ -128,7 +128,8 @@ class Member:
             self._warming, self.warmed = background, LearnedRange()
         self.learned.add(lesson.number, lesson.time_ms)
         self.warmed.add(lesson.number, lesson.time_ms)
-        if difference is not None:
+        # A fresh learner that was dropped earlier in the block is no longer compared.
+        if background is not None and difference is not None:
             policy.scored(difference)
         policy.observe(lesson.x, lesson.label)
         reaction = policy.on_learned(lesson.moment.event)

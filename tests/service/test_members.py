@@ -94,3 +94,19 @@ def test_a_scoreboard_restarts_alike() -> None:
         board.revise(rows[0], "y")
     assert one.summaries() == other.summaries()
     assert one.summaries()["producer:1"]["accuracy"] == 0.25
+
+
+def test_a_fresh_learner_that_was_dropped_is_not_compared_any_more() -> None:
+    """A warning that goes stale in the middle of a block leaves the same state as the same lessons in two blocks."""
+    settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 0, "cooldown": 1}}
+    states = []
+    for cut in (None, 7):
+        members = Committee(configured(**settings).monitors[MONITOR])
+        members.learn(lesson("y", 0), in_reference=False)
+        members.alarm(Moment(members.order, 0, 0), is_drift=False)
+        for event in range(20):
+            members.learn(lesson("yn"[event % 2], event), in_reference=False)
+            if event == cut:
+                members.work()
+        states.append(members.policy_states())
+    assert states[0] == states[1]
