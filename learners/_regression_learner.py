@@ -116,6 +116,14 @@ class RegressionLearner:
 
     def run_examples(self, ops: Sequence[tuple[Features, Label | None]]) -> list[Result]:
         """Answer (label None) or learn each example in order: the prediction, None where learned, or the error."""
+        said = self.judge_examples(ops)
+        return [
+            result if y is None or isinstance(result, LearnerError) else None
+            for (_, y), result in zip(ops, said, strict=True)
+        ]
+
+    def judge_examples(self, ops: Sequence[tuple[Features, Label | None]]) -> list[Result]:
+        """As `run_examples`, but of an example that was learned what had been predicted for it."""
         results: list[Result] = [None] * len(ops)
         rows: list[NDArray[np.float64]] = []
         targets: list[float] = []
@@ -152,8 +160,8 @@ class RegressionLearner:
         if not rows:
             return
         said = _answers(self._ensemble.run(np.concatenate(rows), np.array(targets)))
-        for place, target, answer in zip(places, targets, said, strict=True):
-            results[place] = answer if math.isnan(target) else None
+        for place, answer in zip(places, said, strict=True):
+            results[place] = answer
         rows.clear()
         targets.clear()
         places.clear()

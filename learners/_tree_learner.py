@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from learners import codec
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
-from learners.dense import DenseEncoder, News
+from learners.dense import DenseEncoder
 from learners.errors import LearnerError, SnapshotError
 
 __all__ = ["TreeLearner"]
+
+_NEW = -2  # code of a label that is not known yet
 
 
 class TreeLearner:
@@ -117,9 +119,9 @@ class TreeLearner:
         LearnerError
             a label beyond `classes_cap`, or features that the byte budget does not hold; nothing was learned.
         """
-        code = self._admit(x, str(y))
-        self._encoder.learn(x, News((), ()))
-        self._ensemble.run(self._encoder.row(x), np.array([code]))
+        (result,) = self.run_examples([(x, y)])
+        if isinstance(result, LearnerError):
+            raise result
 
     def _admit(self, x: Features, label: str) -> int:
         """Make room for what is new in an example; returns the label's code."""
@@ -150,41 +152,53 @@ class TreeLearner:
             of each: the probabilities of an answer; None of an example that was learned, or the error that
             `learn_one` would raise.
         """
+        return self._run(ops, judged=False)
+
+    def judge_examples(
+        self, ops: Sequence[tuple[Features, Label | None]]
+    ) -> list[dict[str, float] | float | LearnerError | None]:
+        """As `run_examples`, but of an example that was learned the probability that its class was given before."""
+        return self._run(ops, judged=True)
+
+    def _run(self, ops: Sequence[tuple[Features, Label | None]], *, judged: bool) -> list[Any]:
         results: list[Any] = [None] * len(ops)
-        examples: list[Features] = []
-        places: list[int] = []
-        codes: list[int] = []
-        for place, (x, y) in enumerate(ops):
-            code = -1 if y is None else self._codes.get(str(y), len(self._codes))
-            if code == len(self._codes) or (code >= 0 and not self._is_known(x)):
-                self._run_block(results, places, examples, codes)
-                examples, places, codes = [], [], []
-                try:
-                    code = self._admit(x, str(y))
-                except LearnerError as error:
-                    results[place] = error
+        known = self._codes
+        codes = [-1 if y is None else known.get(y if type(y) is str else str(y), _NEW) for _, y in ops]
+        start = 0
+        if _NEW in codes or not self._encoder.know([x for x, y in ops if y is not None]):
+            for place, (x, y) in enumerate(ops):
+                if y is None or (str(y) in known and self._is_known(x)):
+                    codes[place] = -1 if y is None else known[str(y)]
                     continue
-            examples.append(x)
-            places.append(place)
-            codes.append(code)
-        self._run_block(results, places, examples, codes)
+                self._run_block(results, ops, codes, range(start, place), judged=judged)
+                try:
+                    codes[place], start = self._admit(x, str(y)), place
+                except LearnerError as error:
+                    results[place], start = error, place + 1
+        self._run_block(results, ops, codes, range(start, len(ops)), judged=judged)
         return results
 
     def _is_known(self, x: Features) -> bool:
         return self._encoder.is_known(x) or not any(self._encoder.news(x))
 
-    def _run_block(self, results: list[Any], places: list[int], examples: list[Features], codes: list[int]) -> None:
-        """Run examples that bring nothing new, in one call of a kernel."""
-        if not places:
+    def _run_block(
+        self, results: list[Any], ops: Sequence[tuple[Features, Label | None]], codes: list[int], part: range,
+        *, judged: bool,
+    ) -> None:  # fmt: skip
+        """Run a part of `ops`, of which at most the first brings news that were admitted, in one call of a kernel."""
+        if not part:
             return
-        labels = np.array(codes)
-        rows = self._encoder.rows(examples, labels >= 0)
-        own = _own_rows(rows, labels)
-        shares = self._ensemble.run(rows[own], labels[own])
+        labels = np.array(codes[part.start : part.stop])
+        rows = self._encoder.rows([x for x, _ in ops[part.start : part.stop]], labels >= 0)
+        shares = self._ensemble.run(rows, labels)
         asked = np.flatnonzero(labels < 0)
-        at: NDArray[np.int64] = np.cumsum(own) - own
-        for place, said in zip(asked.tolist(), self._named(shares[at[asked]]), strict=True):
-            results[places[place]] = said
+        for place, said in zip((asked + part.start).tolist(), self._named(shares[asked]), strict=True):
+            results[place] = said
+        if judged:
+            learned = np.flatnonzero(labels >= 0)
+            given = shares[learned, labels[learned]].tolist()
+            for place, said in zip((learned + part.start).tolist(), given, strict=True):
+                results[place] = said
 
     def repair(self) -> int:
         """Replace the tree with the most recent errors; how many were: 0 where there is a single tree."""
@@ -239,13 +253,3 @@ class TreeLearner:
             raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
         learner._nbytes = len(data)
         return learner
-
-
-def _own_rows(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """False for a row to be answered that the next one repeats to be learned: that one is answered before it is."""
-    own = np.ones(len(rows), dtype=np.bool_)
-    again = (labels[:-1] < 0) & (labels[1:] >= 0)
-    bits = rows.view(np.int64)
-    again[again] = (bits[:-1][again] == bits[1:][again]).all(axis=1)
-    own[:-1] = ~again
-    return own

@@ -8,7 +8,7 @@ stand in modules of their own; `learners.policies` builds each by its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,6 @@ __all__ = ["AdaptationPolicy", "Repaired", "Replacement", "WarmReplacement"]
 _STALE_COOLDOWNS = 5
 # Between two looks at the evidence: learners work in blocks, and a replacement ends a block.
 _EVERY_N = 10
-_FAR = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,12 @@ class AdaptationPolicy(Protocol):
     def compares(self) -> bool:
         """Whether it wants to be told, by `scored`, how the learner in the background does beside the one in place."""
 
-    @property
-    def free_n(self) -> int:
-        """Of lessons in a comparison: which of the next ones, 1 or more, may be the first to bring a replacement."""
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
+        """In a comparison: up to and with which of what is coming the two learners surely stay, unless it is the last.
+
+        `coming` gives each with its event: an alarm (True: drift) or a label that will be learned (None). 0: the first
+        is an alarm that may change one of the two.
+        """
 
     def scored(self, difference: float) -> None:
         """Of a labelled example that neither has learned yet: loss of the one in place less loss of the fresh one."""
@@ -155,13 +157,32 @@ class WarmReplacement:
         """Only with `alpha` below 1."""
         return self._alpha < 1.0
 
-    @property
-    def free_n(self) -> int:
-        """Evidence is looked at after every tenth label, once a drift asks for it and the fresh learner is warm."""
-        if not self._due:
-            return _FAR
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
+        """Up to the label with which there may be evidence enough, or none came for too long.
+
+        Even if the fresh learner were right from now on and the other wrong, enough would take a while. Alarms only
+        count once a drift asked for the replacement, but the first drift.
+        """
+        most, last, n = self._soonest() if self._due else math.inf, self._stale_at(), 0
+        for event, is_drift in coming:
+            if is_drift and not self._due:
+                return n
+            n += 1
+            if is_drift is None:
+                most -= 1
+                if most <= 0 or event > last:
+                    return n
+        return n
+
+    def _soonest(self) -> int:
+        """Labels after which the evidence is looked at and may be enough."""
         wait = max(1, self._min_warm - self._warmed_n)
-        return wait + -(self._warmed_n + wait) % _EVERY_N
+        first = wait + -(self._warmed_n + wait) % _EVERY_N
+        enough = self._evidence.soonest(-math.log(self._alpha))
+        return first + max(0, enough - first + _EVERY_N - 1) // _EVERY_N * _EVERY_N
+
+    def _stale_at(self) -> int:
+        return self._warned_at + _STALE_COOLDOWNS * max(1, self._cooldown)
 
     def scored(self, difference: float) -> None:
         """Count an example, unless the fresh learner is still too new."""
@@ -193,7 +214,7 @@ class WarmReplacement:
             return None
         self._warmed_n += 1
         replacement = self._replace(event)
-        stale = event - self._warned_at > _STALE_COOLDOWNS * max(1, self._cooldown)
+        stale = event > self._stale_at()
         if stale and (self.compares or not self._due):
             self._due = False
             self._drop()

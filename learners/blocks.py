@@ -11,10 +11,31 @@ from collections.abc import Sequence
 from learners.base import Features, Label, Learner
 from learners.errors import LearnerError
 
-__all__ = ["Operation", "Result", "run_examples"]
+__all__ = ["Operation", "Result", "judge_examples", "run_examples"]
 
 Operation = tuple[Features, Label | None]
 Result = dict[str, float] | Label | LearnerError | None
+
+
+def judge_examples(learner: Learner, operations: Sequence[Operation]) -> list[Result]:
+    """As `run_examples`; of an example that was learned it gives what the learner had said of it before.
+
+    That is the probability of its true class (0 where that was not known), in regression the number or None; an error
+    where it could not be answered or learned.
+    """
+    block = getattr(learner, "judge_examples", None)
+    if block is not None:
+        judged: list[Result] = block(operations)
+        return judged
+    both = [op for x, y in operations for op in (((x, None),) if y is None else ((x, None), (x, y)))]
+    results = iter(run_examples(learner, both))
+    return [next(results) if y is None else _judged(y, next(results), next(results)) for _, y in operations]
+
+
+def _judged(y: Label, said: Result, learned: Result) -> Result:
+    if isinstance(learned, LearnerError):
+        return learned
+    return said.get(str(y), 0.0) if isinstance(said, dict) else said
 
 
 def run_examples(learner: Learner, operations: Sequence[Operation]) -> list[Result]:

@@ -19,6 +19,7 @@ _RAW = [math.exp(-0.5 * ((i - 6.5) / 3.0) ** 2) for i in range(_N)]
 _LOG_WEIGHTS = [math.log(raw / sum(_RAW)) for raw in _RAW]
 _COSTS: list[float] = [-math.log1p(-bet) - bet for bet in _BETS]
 _BISECTIONS = 60
+_SLACK = 1e-6  # far more than rounding can take from a bound
 
 
 class ConfidenceSequence:
@@ -83,6 +84,23 @@ class ConfidenceSequence:
     def log_evidence_below(self, most: float = 0.0) -> float:
         """Logarithm of the evidence that the mean is below `most`."""
         return self._log_mixture(0.5 * most * self.n - self._sum)
+
+    def soonest(self, log_evidence: float, step: int = 1) -> int:
+        """How many more differences, a multiple of `step`, it takes at least until the evidence can be `log_evidence`.
+
+        Found as if each of them were 1 and the variance stayed as it is, so it is never too many.
+        """
+        wanted, n = log_evidence - _SLACK, step
+        while self._log_mixture(self._sum + 0.5 * n) < wanted:
+            n *= 2
+        low, high = n // 2 // step, n // step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._log_mixture(self._sum + 0.5 * middle * step) < wanted:
+                low = middle
+            else:
+                high = middle
+        return high * step
 
     def _log_mixture(self, excess: float) -> float:
         logs: list[float] = [

@@ -5,7 +5,7 @@ Where a learner can do neither, both are warm replacement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from learners.adaptation import Repaired, Replacement, WarmReplacement
@@ -66,10 +66,9 @@ class LocalRepair:
         """As warm replacement does, which takes over where the learner cannot be repaired."""
         return self._warm.compares
 
-    @property
-    def free_n(self) -> int:
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
         """As in warm replacement."""
-        return self._warm.free_n
+        return self._warm.quiet_n(coming)
 
     def scored(self, difference: float) -> None:
         """For warm replacement."""

@@ -5,7 +5,7 @@ The passive answer to drift: it needs no alarm and misses none, and pays by forg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from learners.adaptation import Replacement
@@ -40,7 +40,6 @@ class Periodic:
     """
 
     looks = compares = False
-    free_n = 1
 
     def __init__(self, fresh: Callable[[int], Learner], *, period: int = 10_000, min_warm: int = 200) -> None:
         if period < 1:
@@ -58,6 +57,10 @@ class Periodic:
         """Begin to warm with `min_warm` labels to go."""
         if self._min_warm > 0 and self._learned_n == self._period - self._min_warm:
             self.background = self._fresh(self.generation + 1)
+
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
+        """Nothing is compared."""
+        return 0
 
     def scored(self, difference: float) -> None:
         """Nothing."""

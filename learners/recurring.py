@@ -6,7 +6,7 @@ A recall is on trial until a fresh learner has become warm beside it, so that a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from learners._concept_sketch import distance, reference_bins, sketch
@@ -67,7 +67,6 @@ class RecurringConcepts:
 
     background: Learner | None = None
     compares = False
-    free_n = 1
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
@@ -111,6 +110,10 @@ class RecurringConcepts:
             self._bins = reference_bins(list(self._ring))
         if self._trial is not None:
             self._trial.step(x, y)
+
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
+        """Nothing is compared."""
+        return 0
 
     def scored(self, difference: float) -> None:
         """Nothing."""

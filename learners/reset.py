@@ -5,7 +5,7 @@ The past is gone in one step: right where the old relation misleads more than kn
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from learners.adaptation import Replacement
@@ -36,7 +36,6 @@ class Reset:
     background: Learner | None = None
 
     looks = compares = False
-    free_n = 1
 
     def __init__(self, fresh: Callable[[int], Learner], *, cooldown: int = 1_000) -> None:
         if cooldown < 0:
@@ -45,6 +44,10 @@ class Reset:
         self.generation = 0
         self.ignored_n = 0
         self._replaced_at: int | None = None
+
+    def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
+        """Nothing is compared."""
+        return 0
 
     def scored(self, difference: float) -> None:
         """Nothing."""

@@ -1,20 +1,20 @@
-"""Work that is put off: answers and lessons of one learner, and the alarms that its policy reacts to, in one order.
+"""Work that is put off: questions and lessons of a committee in one order, and what each member does of it when.
 
-A compiled learner does a block many times faster than the same examples one by one, and gives the same bits. An answer
-that was asked for is a list that is filled when the work is done, so it can be kept with its prediction meanwhile.
+A compiled learner does a block many times faster than the same examples one by one, and gives the same bits. Answers
+stand in a dict that is filled when the work is done, so it can be kept with its prediction meanwhile.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from learners import LearnerError
 from learners.base import Features, Label, Learner
-from learners.blocks import Operation, Result, run_examples
+from learners.blocks import Operation, Result, judge_examples, run_examples
 
-__all__ = ["Answer", "Compared", "Deferred", "Moment", "answer_of"]
+__all__ = ["Answer", "Block", "Compared", "Deferred", "Moment", "answer_of"]
 
 Answer = list[Any]
 
@@ -30,73 +30,91 @@ class Moment(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What came of a block that two learners did: what failed, and, per lesson, loss of the one less that of the other
-    in [-1, 1]; None where one of them cannot be judged."""
+    """What came of a block that two learners did: what failed, in order, and, per lesson, loss of the one less that of
+    the other in [-1, 1]; None where one of them cannot be judged."""
 
     failed: list[LearnerError]
     differences: list[float | None]
 
 
-class Deferred:
-    """What one member still has to do, in order."""
+class Block:
+    """Questions and lessons, one for each order from `first` on; of a question the answers by member."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[int, Operation, Answer | None]] = deque()
+    __slots__ = ("answers", "first", "ops")
 
-    def ask(self, order: int, x: Features) -> Answer:
-        """The answer to `x`, which stays `[None, None]` until the work is done."""
-        answer: Answer = [None, None]
-        self._waiting.append((order, (x, None), answer))
-        return answer
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.ops: list[Operation] = []
+        self.answers: list[dict[str, Answer] | None] = []
 
-    def learn(self, order: int, x: Features, label: Label) -> None:
-        """Learn the example when the work is done."""
-        self._waiting.append((order, (x, label), None))
+    def ask(self, x: Features) -> dict[str, Answer]:
+        """A question; its answers come with the work."""
+        answers: dict[str, Answer] = {}
+        self.ops.append((x, None))
+        self.answers.append(answers)
+        return answers
 
-    def _take(self, until: float) -> list[tuple[int, Operation, Answer | None]]:
-        waiting, part = self._waiting, []
-        while waiting and waiting[0][0] <= until:
-            part.append(waiting.popleft())
+    def learn(self, x: Features, label: Label) -> None:
+        """A lesson."""
+        self.ops.append((x, label))
+        self.answers.append(None)
+
+    def questions(self) -> Block:
+        """The questions alone."""
+        return self.part([i for i, answers in enumerate(self.answers) if answers is not None])
+
+    def part(self, places: list[int]) -> Block:
+        """What stands at these places, which has no orders of its own."""
+        part = Block(0)
+        part.ops, part.answers = [self.ops[i] for i in places], [self.answers[i] for i in places]
         return part
 
+
+class Deferred:
+    """How far one member has come in a block."""
+
+    def __init__(self, name: str, block: Block) -> None:
+        self._name, self._block, self._at = name, block, 0
+
+    def _take(self, until: float) -> tuple[list[Operation], list[dict[str, Answer] | None]]:
+        block, start = self._block, self._at
+        self._at = end = int(max(start, min(until - block.first + 1, len(block.ops))))
+        return block.ops[start:end], block.answers[start:end]
+
     def compare(self, learner: Learner, background: Learner, until: float) -> Compared:
-        """Do everything up to order `until`; both learners answer each example before they learn it."""
-        part = self._take(until)
-        work: list[Operation] = []
-        for _, (x, y), _ in part:
-            work += [(x, None)] if y is None else [(x, None), (x, y)]
-        lessons = [op for op in work if op[1] is not None]
-        asked = [(op[0], None) for op in lessons]
-        ours = iter(run_examples(learner, work))
-        theirs = iter(run_examples(background, [op for pair in zip(asked, lessons, strict=True) for op in pair]))
-        compared = Compared([], [])
-        for _, (_, y), answer in part:
-            said = next(ours)
-            if answer is not None:
-                answer[:] = [None, None] if isinstance(said, LearnerError) else answer_of(said)
-                compared.failed.extend([said] if isinstance(said, LearnerError) else [])
-            elif y is not None:
-                compared.differences.append(_difference(y, said, next(theirs)))
-                compared.failed.extend(r for r in (next(ours), next(theirs)) if isinstance(r, LearnerError))
-        return compared
+        """Do everything up to order `until`; both learners are judged by each example before they learn it."""
+        ops, places = self._take(until)
+        said = judge_examples(learner, ops)
+        lessons = [i for i, (_, y) in enumerate(ops) if y is not None]
+        theirs = judge_examples(background, [ops[i] for i in lessons])
+        differences = [_difference(ops[i][1], said[i], fresh) for i, fresh in zip(lessons, theirs, strict=True)]
+        self._answer(said, places)
+        return Compared(_failed(said, zip(lessons, theirs, strict=True)), differences)
 
     def work(self, learner: Learner, background: Learner | None, until: float) -> list[LearnerError]:
         """Do everything up to order `until`; the learner in the background only learns. Returns what failed."""
-        part = self._take(until)
-        if not part:
+        ops, places = self._take(until)
+        if not ops:
             return []
-        failed: list[tuple[int, LearnerError]] = []
-        for (order, _, answer), result in zip(part, run_examples(learner, [op for _, op, _ in part]), strict=True):
-            if isinstance(result, LearnerError):
-                failed.append((order, result))
-            elif answer is not None:
-                answer[:] = answer_of(result)
-        if background is not None:
-            lessons = [(order, op) for order, op, answer in part if answer is None]
-            results = run_examples(background, [op for _, op in lessons])
-            failed += [(n, r) for (n, _), r in zip(lessons, results, strict=True) if isinstance(r, LearnerError)]
-            failed.sort(key=lambda f: f[0])
-        return [error for _, error in failed]
+        said = run_examples(learner, ops)
+        self._answer(said, places)
+        lessons = [] if background is None else [i for i, (_, y) in enumerate(ops) if y is not None]
+        theirs = run_examples(background, [ops[i] for i in lessons]) if background is not None else []
+        return _failed(said, zip(lessons, theirs, strict=True))
+
+    def _answer(self, results: list[Result], places: list[dict[str, Answer] | None]) -> None:
+        """Put the answers where they were asked for."""
+        name = self._name
+        for place, result in zip(places, results, strict=True):
+            if place is not None:
+                place[name] = answer_of(None if isinstance(result, LearnerError) else result)
+
+
+def _failed(said: list[Result], theirs: Iterable[tuple[int, Result]]) -> list[LearnerError]:
+    """What failed, in order."""
+    failed = [(i, 0, result) for i, result in enumerate(said) if isinstance(result, LearnerError)]
+    failed += [(i, 1, result) for i, result in theirs if isinstance(result, LearnerError)]
+    return [error for *_, error in sorted(failed, key=lambda f: f[:2])]
 
 
 def answer_of(result: Result) -> Answer:
@@ -109,11 +127,11 @@ def answer_of(result: Result) -> Answer:
     return [min(label for label, score in result.items() if score == best), result]
 
 
-def _difference(label: Label, said: Result, fresh: Result) -> float | None:
+def _difference(label: Label | None, said: Result, fresh: Result) -> float | None:
     """Classes: by the probability of the true one. Numbers: the difference of the errors over their sum."""
-    if isinstance(said, dict) and isinstance(fresh, dict):
-        return fresh.get(str(label), 0.0) - said.get(str(label), 0.0)
     if not isinstance(said, float) or not isinstance(fresh, float):
         return None
-    ours, theirs = abs(float(label) - said), abs(float(label) - fresh)
+    if label is None or isinstance(label, str):
+        return fresh - said
+    ours, theirs = abs(label - said), abs(label - fresh)
     return (ours - theirs) / (ours + theirs) if 0.0 < ours + theirs < math.inf else 0.0

@@ -324,11 +324,11 @@ class MonitorFold:
             return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
-        lesson = Lesson(self._moment(), x, row.label, number, row.time_ms)
+        lesson = Lesson(self._moment(1), x, row.label, number, row.time_ms)
         self.committee.learn(lesson, in_reference=in_reference)
 
-    def _moment(self) -> Steer:
-        return Steer(self.committee.order, self.join.next_number, self._offset, self.watermark.value_ms)
+    def _moment(self, ahead: int = 0) -> Steer:
+        return Steer(self.committee.order + ahead, self.join.next_number, self._offset, self.watermark.value_ms)
 
     def _note_versions(self, made: Iterable[dict[str, Any]]) -> None:
         self._outputs += [FoldOutput(self._offset, "version", body) for body in made]

@@ -20,10 +20,10 @@ from learners.build import build_learner
 from learners.frozen import FrozenProbe
 from learners.policies import build_policy
 from service.config import LearnerConfig, MonitorConfig
-from service.deferred import Answer, Deferred, Moment, answer_of
+from service.deferred import Answer, Block, Deferred, Moment, answer_of
 from service.versions import LearnedRange
 
-__all__ = ["Committee", "Lesson", "Member", "Succession"]
+__all__ = ["Alarm", "Committee", "Lesson", "Member", "Succession"]
 
 Reaction = Replacement | Repaired
 Adapted = tuple[Moment, dict[str, Any], "Succession | None"]  # when, what the audit says, who succeeded whom
@@ -37,6 +37,14 @@ class Lesson(NamedTuple):
     label: Label
     number: int = 0
     time_ms: int = 0
+
+
+class Alarm(NamedTuple):
+    """A warning or a drift, which is what the policies of all members hear, or of one of that name."""
+
+    moment: Moment
+    is_drift: bool
+    only: str | None = None
 
 
 class Succession(NamedTuple):
@@ -59,65 +67,67 @@ class Member:
         self.failures = 0
         self.replacements = 0
         self.last_failure = ""
-        self._deferred = Deferred()
+        self._deferred = Deferred(name, Block(0))
         self.learned, self.warmed = LearnedRange(), LearnedRange()  # what the learner was taught, and the one behind it
         self._warming: Learner | None = None
         self._swapped: list[int] = []  # orders of the last work's replacements
-        self.ask = self._deferred.ask
-        self.learn = self._deferred.learn
 
     def answer(self, x: Features) -> Answer:
         """`[predicted, scores]` for the features `x`, at once; `[None, None]` when the member cannot tell or fails."""
-        self.work()
         (result,) = run_examples(self.learner, [(x, None)])
         if isinstance(result, LearnerError):
             self._failed([result])
             return [None, None]
         return answer_of(result)
 
-    def work(self, lessons: Sequence[Lesson] = (), alarms: Sequence[tuple[Moment, bool]] = ()) -> list[Adapted]:
-        """Do what was put off, and let the policy react to lessons and alarms (True: drift) in their order."""
+    def work(self, block: Block, lessons: Sequence[Lesson], alarms: Sequence[Alarm]) -> list[Adapted]:
+        """Do what was put off, and let the policy react to lessons and alarms in their order."""
         adapted: list[Adapted] = []
         self._swapped = []
-        if self.policy is not None:
-            # At one place the lesson comes first: an alarm belongs to the event behind it.
-            told: list[tuple[int, int, Any]] = [(lesson.moment.order, 0, lesson) for lesson in lessons]
-            told += [(alarm[0].order, 1, alarm) for alarm in alarms]
-            told.sort(key=lambda t: t[:2])
-            while told:
-                adapted += self._told(self.policy, told)
-        else:
+        self._deferred = Deferred(self.name, block)
+        if self.policy is None:
             for lesson in lessons:
                 self.learned.add(lesson.number, lesson.time_ms)
+        else:
+            # At one place the lesson comes first: an alarm belongs to the event behind it.
+            told: list[Lesson | Alarm] = [*lessons, *alarms]
+            told.sort(key=lambda t: (t.moment.order, isinstance(t, Alarm)))
+            at = 0
+            while at < len(told):
+                n = self._told(self.policy, told[at:], adapted)
+                at += n
         self._do(math.inf)
         return adapted
 
-    def _told(self, policy: AdaptationPolicy, told: list[tuple[int, int, Any]]) -> Iterator[Adapted]:
-        """Tell the policy of what comes first, or of all lessons up to one that may replace; takes them off `told`."""
-        if told[0][1]:
-            moment, is_drift = told.pop(0)[2]
-            yield from self._taken(self._warned(policy, moment, is_drift=is_drift), moment)
-            return
-        n = 1
+    def _told(self, policy: AdaptationPolicy, told: list[Lesson | Alarm], adapted: list[Adapted]) -> int:
+        """Tell the policy of what comes first, and of all behind it up to what may change a learner; how many."""
         background = policy.background if policy.compares else None
+        quiet_n = 0
         if background is not None:
-            most = min(policy.free_n, len(told))
-            n = next((i for i in range(most) if told[i][1]), most)
-        lessons: list[Lesson] = [lesson for _, _, lesson in told[:n]]
-        del told[:n]
-        differences: list[float | None] = [None]
-        if background is not None:
-            compared = self._deferred.compare(self.learner, background, lessons[-1].moment.order)
+            quiet_n = policy.quiet_n((t.moment.event, t.is_drift if isinstance(t, Alarm) else None) for t in told)
+        part = told[: max(1, quiet_n)]
+        differences: Iterator[float | None] = iter(())
+        newest = next((t.moment.order for t in reversed(part) if isinstance(t, Lesson)), None)
+        if background is not None and newest is not None:
+            compared = self._deferred.compare(self.learner, background, newest)
             self._failed(compared.failed)
-            differences = compared.differences
-        for lesson, difference in zip(lessons, differences, strict=True):
-            yield from self._taken(self._taught(policy, lesson, difference), lesson.moment)
+            differences = iter(compared.differences)
+        for each in part:
+            if isinstance(each, Lesson):
+                reaction = self._taught(policy, each, next(differences, None))
+            elif quiet_n:
+                reaction = self._warned(policy, each)
+            else:
+                self._do(each.moment.order)
+                reaction = self._warned(policy, each)
+            if reaction is not None:
+                adapted.append(self._taken(reaction, each.moment))
+        return len(part)
 
-    def _warned(self, policy: AdaptationPolicy, moment: Moment, *, is_drift: bool) -> Reaction | None:
-        self._do(moment.order)
-        if is_drift:
-            return policy.on_drift(moment.event)
-        policy.on_warning(moment.event)
+    def _warned(self, policy: AdaptationPolicy, alarm: Alarm) -> Reaction | None:
+        if alarm.is_drift:
+            return policy.on_drift(alarm.moment.event)
+        policy.on_warning(alarm.moment.event)
         return None
 
     def _taught(self, policy: AdaptationPolicy, lesson: Lesson, difference: float | None) -> Reaction | None:
@@ -128,8 +138,7 @@ class Member:
             self._warming, self.warmed = background, LearnedRange()
         self.learned.add(lesson.number, lesson.time_ms)
         self.warmed.add(lesson.number, lesson.time_ms)
-        # A fresh learner that was dropped earlier in the block is no longer compared.
-        if background is not None and difference is not None:
+        if difference is not None:
             policy.scored(difference)
         policy.observe(lesson.x, lesson.label)
         reaction = policy.on_learned(lesson.moment.event)
@@ -137,19 +146,18 @@ class Member:
             self._do(lesson.moment.order, background)
         return reaction
 
-    def _taken(self, reaction: Reaction | None, moment: Moment) -> Iterator[Adapted]:
+    def _taken(self, reaction: Reaction, moment: Moment) -> Adapted:
         done: dict[str, Any] = {"learner": self.name, "event": moment.event}
         if isinstance(reaction, Repaired):
-            yield moment, {"action": reaction.action} | done | {"parts": reaction.parts_n}, None
-        elif reaction is not None:
-            self._do(moment.order)
-            # A learner that was recalled knows more than it was taught here.
-            warmed = self.warmed if reaction.learner is self._warming else LearnedRange()
-            succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), replace(warmed))
-            self.learner, self.learned = reaction.learner, warmed
-            self.replacements += 1
-            self._swapped.append(moment.order)
-            yield moment, {"action": "replaced"} | done | {"generation": reaction.generation}, succession
+            return moment, {"action": reaction.action} | done | {"parts": reaction.parts_n}, None
+        self._do(moment.order)
+        # A learner that was recalled knows more than it was taught here.
+        warmed = self.warmed if reaction.learner is self._warming else LearnedRange()
+        succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), replace(warmed))
+        self.learner, self.learned = reaction.learner, warmed
+        self.replacements += 1
+        self._swapped.append(moment.order)
+        return moment, {"action": "replaced"} | done | {"generation": reaction.generation}, succession
 
     def taught(self) -> tuple[LearnedRange, LearnedRange]:
         """What was taught to the learner in place, and to the one behind it: nothing where that has just come."""
@@ -185,9 +193,10 @@ class Committee:
         self.champion = config.champion or next(iter(config.learners), None)
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
-        self.order = 0
+        self._block = Block(1)
+        self._for_probe: list[int] = []  # lessons of the block that the probe learns, too
         self._lessons: list[Lesson] = []
-        self._alarms: list[tuple[Moment, bool, str | None]] = []
+        self._alarms: list[Alarm] = []
         for name, learner in config.learners.items():
             self.members[name] = Member(name, "learner", self._build(learner), self._policy(name, learner))
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
@@ -209,37 +218,45 @@ class Committee:
             lambda: self.members[name].learner, adaptation.parameters(),
         )  # fmt: skip
 
+    @property
+    def order(self) -> int:
+        """Of the newest question or lesson; they are counted from 1."""
+        return self._block.first + len(self._block.ops) - 1
+
     def ask(self, x: Features) -> dict[str, Answer]:
         """What every member says of `x`, by name, filled in by the next `work`. The probe answers once it is frozen."""
-        self.order += 1
-        return {
-            name: member.ask(self.order, x)
-            for name, member in self.members.items()
-            if member.role != "probe" or member.learner.frozen
-        }
+        return self._block.ask(x)
 
     def learn(self, lesson: Lesson, *, in_reference: bool) -> None:
-        """Let every member learn with the next `work`; the probe only from predictions of its reference."""
-        self.order += 1
-        for member in self.members.values():
-            if member.role != "probe" or in_reference:
-                member.learn(self.order, lesson.x, lesson.label)
-        self._lessons.append(lesson._replace(moment=lesson.moment._replace(order=self.order)))
+        """Let every member learn with the next `work`; the probe only from predictions of its reference.
+
+        The lesson's order must be the one behind the newest.
+        """
+        if in_reference:
+            self._for_probe.append(len(self._block.ops))
+        self._block.learn(lesson.x, lesson.label)
+        self._lessons.append(lesson)
 
     def alarm(self, moment: Moment, *, is_drift: bool, only: str | None = None) -> None:
         """A warning or a drift at that moment, for the policies of all members or of one, with the next `work`."""
-        self._alarms.append((moment, is_drift, only))
+        self._alarms.append(Alarm(moment, is_drift, only))
 
     def work(self) -> list[Adapted]:
         """Let every member do what was put off; returns what their policies did, in order.
 
         Needed before an answer is looked at and before the state is.
         """
-        lessons, alarms = self._lessons, self._alarms
-        self._lessons, self._alarms = [], []
+        block, lessons, alarms, for_probe = self._block, self._lessons, self._alarms, self._for_probe
+        self._block, self._lessons, self._alarms, self._for_probe = Block(self.order + 1), [], [], []
         adapted: list[Adapted] = []
         for name, member in self.members.items():
-            adapted += member.work(lessons, [(m, drift) for m, drift, only in alarms if only in (None, name)])
+            if member.role != "probe":
+                heard = [alarm for alarm in alarms if alarm.only in (None, name)]
+                adapted += member.work(block, lessons, heard)
+            elif member.learner.frozen:
+                member.work(block.questions(), (), ())
+            else:
+                member.work(block.part(for_probe), (), ())
         adapted.sort(key=lambda done: done[0].order)
         return adapted
 

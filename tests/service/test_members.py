@@ -25,9 +25,10 @@ def answers(members: Committee, x: dict[str, float | str]) -> dict[str, Any]:
     return asked
 
 
-def lesson(label: str, event: int = 0) -> Lesson:
+def teach(members: Committee, label: str, event: int = 0, *, in_reference: bool = False) -> None:
     """One example of that class."""
-    return Lesson(Moment(0, event, 0), {"a": 1.0}, label)
+    lesson = Lesson(Moment(members.order + 1, event, 0), {"a": 1.0}, label)
+    members.learn(lesson, in_reference=in_reference)
 
 
 def test_roles() -> None:
@@ -40,11 +41,11 @@ def test_roles() -> None:
 def test_the_probe_learns_in_the_reference_and_answers_when_frozen() -> None:
     """The probe never learns beyond its reference and says nothing before it is frozen."""
     members = committee()
-    members.learn(lesson("y"), in_reference=True)
+    teach(members, "y", in_reference=True)
     assert set(answers(members, {"a": 1.0})) == {"one", "two", "majority"}
     members.freeze_probe()
     before = members.learner_states()
-    members.learn(lesson("n"), in_reference=False)
+    teach(members, "n")
     after = members.learner_states()
     assert {name for name in before if before[name] != after[name]} == {"one", "two", "majority"}
     assert answers(members, {"a": 1.0})["probe"][0] == "y"
@@ -55,10 +56,10 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
     settings: dict[str, Any] = {"learners": {"one": BAYES}, "adaptation": {"min_warm": 3, "cooldown": 10, "alpha": 1.0}}
     members = Committee(configured(**settings).monitors[MONITOR])
     for _ in range(5):
-        members.learn(lesson("y", 5), in_reference=False)
+        teach(members, "y", 5)
     members.alarm(Moment(members.order, 5, 50), is_drift=True)
     for event in range(5, 9):
-        members.learn(lesson("n", event), in_reference=False)
+        teach(members, "n", event)
     done = [entry for _, entry, _ in members.work()]
     assert done == [{"action": "replaced", "learner": "one", "event": 7, "generation": 1}]
     assert answers(members, {"a": 1.0})["one"] == ["n", {"n": 1.0}]
@@ -67,7 +68,7 @@ def test_a_drift_replaces_once_the_fresh_learner_is_warm() -> None:
 def test_a_restart_keeps_champion_learners_and_counts() -> None:
     """A loaded committee answers alike and knows whom to roll back to."""
     one, other = committee(), committee()
-    one.learn(lesson("y"), in_reference=True)
+    teach(one, "y", in_reference=True)
     one.promote("two")
     one.members["one"].failures = 3
     other.load(one.state(), one.learner_states(), one.policy_states())
@@ -102,10 +103,10 @@ def test_a_fresh_learner_that_was_dropped_is_not_compared_any_more() -> None:
     states = []
     for cut in (None, 7):
         members = Committee(configured(**settings).monitors[MONITOR])
-        members.learn(lesson("y", 0), in_reference=False)
+        teach(members, "y", 0)
         members.alarm(Moment(members.order, 0, 0), is_drift=False)
         for event in range(20):
-            members.learn(lesson("yn"[event % 2], event), in_reference=False)
+            teach(members, "yn"[event % 2], event)
             if event == cut:
                 members.work()
         states.append(members.policy_states())
