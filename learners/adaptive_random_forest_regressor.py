@@ -62,6 +62,7 @@ class AdaptiveRandomForestRegressor(RegressionLearner):
     """
 
     kind = "adaptive_random_forest_regressor"
+    adapts_itself = True
 
     def __init__(  # sizes: the names of the papers and of river, whose users look for them
         self, columns: int = 0, nominal: tuple[int, ...] = (), *, trees: int = 10,

@@ -16,6 +16,7 @@ __all__ = ["PARAMETERS", "build_policy"]
 
 _WARM = frozenset({"cooldown", "min_warm"})
 PARAMETERS: dict[str, frozenset[str]] = {
+    "auto": _WARM | {"alpha"},
     "none": frozenset(),
     "warm_replacement": _WARM | {"alpha"},
     "reset": frozenset({"cooldown"}),
@@ -25,6 +26,7 @@ PARAMETERS: dict[str, frozenset[str]] = {
     "recurring": _WARM | {"pool", "pool_bytes", "sketch_n"},
 }
 _MADE_OF_FRESH: dict[str, Callable[..., AdaptationPolicy]] = {
+    "auto": WarmReplacement,
     "warm_replacement": WarmReplacement,
     "reset": Reset,
     "periodic": Periodic,
@@ -39,7 +41,10 @@ _MADE_OF_BOTH: dict[str, Callable[..., AdaptationPolicy]] = {
 def build_policy(
     name: str, fresh: Callable[[int], Learner], current: Callable[[], Learner], parameters: Mapping[str, Any]
 ) -> AdaptationPolicy | None:
-    """The policy of that name; None for `none`, and of `parameters` only what the policy uses.
+    """The policy of that name, None for none; of `parameters` it gets only what it uses.
+
+    `auto` is none for a learner that `adapts_itself`, a forest whose trees have successors of their own, and
+    `warm_replacement` for every other.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ def build_policy(
     """
     if name not in PARAMETERS:
         raise ValueError(f"policy = {name!r}: must be one of {', '.join(sorted(PARAMETERS))}")
-    if name == "none":
+    if name == "none" or (name == "auto" and getattr(current(), "adapts_itself", False)):
         return None
     used = {key: value for key, value in parameters.items() if key in PARAMETERS[name]}
     if name in _MADE_OF_FRESH:

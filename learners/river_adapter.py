@@ -112,6 +112,11 @@ class RiverLearner:
         return task
 
     @property
+    def adapts_itself(self) -> bool:
+        """Whether it is a forest that grows a successor of each tree aside."""
+        return self.estimator.startswith(("river.forest.ARF", "river.ensemble.SRP"))
+
+    @property
     def estimator(self) -> str:
         """The dotted name of the estimator."""
         return str(self._config["estimator"])

@@ -58,6 +58,7 @@ class StreamingRandomPatches(TreeLearner):
 
     kind = "streaming_random_patches"
     shape = "forest"
+    adapts_itself = True
 
     def __init__(  # sizes: the names of the papers and of MOA, whose users look for them
         self, columns: int = 0, nominal: tuple[int, ...] = (), *, trees: int = 10,

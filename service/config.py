@@ -117,11 +117,12 @@ class ReviewConfig(_Base, frozen=True, kw_only=True):
 
 class AdaptationConfig(_Base, frozen=True, kw_only=True):
     """How learners follow a drift (`learners.policies`): with `warm_replacement` a fresh learner is trained beside the
-    old one from a warning on, and replaces it on drift. A parameter that the policy does not use is refused."""
+    old one from a warning on, and replaces it on drift; `auto` does that but for forests, which renew their trees by
+    themselves. A parameter that the policy does not use is refused."""
 
     policy: Literal[
-        "none", "warm_replacement", "reset", "periodic", "local_repair", "reweight", "recurring"
-    ] = "warm_replacement"  # fmt: skip
+        "auto", "none", "warm_replacement", "reset", "periodic", "local_repair", "reweight", "recurring"
+    ] = "auto"  # fmt: skip
     watch: Literal["concept", "own_error"] = "concept"
     cooldown: int = 1_000
     min_warm: int = 200
