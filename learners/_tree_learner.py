@@ -104,6 +104,8 @@ class TreeLearner:
         order = sorted(range(len(labels)), key=labels.__getitem__)
         labels.sort()
         rows: list[list[float]] = shares[:, order].tolist()
+        if shares.any(axis=1).all():
+            return [dict(zip(labels, row)) for row in rows]  # noqa: B905 # as long as each other
         return [dict(zip(labels, row, strict=True)) if any(row) else {} for row in rows]
 
     def predict_one(self, x: Features) -> Label | None:
@@ -161,11 +163,12 @@ class TreeLearner:
         return self._run(ops, judged=True)
 
     def _run(self, ops: Sequence[tuple[Features, Label | None]], *, judged: bool) -> list[Any]:
-        results: list[Any] = [None] * len(ops)
         known = self._codes
         codes = [-1 if y is None else known.get(y if type(y) is str else str(y), _NEW) for _, y in ops]
+        whole = self._encoder.whole([x for x, _ in ops])
+        results: list[Any] = [None] * len(ops)
         start = 0
-        if _NEW in codes or not self._encoder.know([x for x, y in ops if y is not None]):
+        if _NEW in codes or not whole or self._encoder.has_text:
             for place, (x, y) in enumerate(ops):
                 if y is None or (str(y) in known and self._is_known(x)):
                     codes[place] = -1 if y is None else known[str(y)]
@@ -175,7 +178,8 @@ class TreeLearner:
                     codes[place], start = self._admit(x, str(y)), place
                 except LearnerError as error:
                     results[place], start = error, place + 1
-        self._run_block(results, ops, codes, range(start, len(ops)), judged=judged)
+            whole = False  # columns may have come
+        self._run_block(results, ops, codes, range(start, len(ops)), judged=judged, whole=whole)
         return results
 
     def _is_known(self, x: Features) -> bool:
@@ -183,13 +187,13 @@ class TreeLearner:
 
     def _run_block(
         self, results: list[Any], ops: Sequence[tuple[Features, Label | None]], codes: list[int], part: range,
-        *, judged: bool,
+        *, judged: bool, whole: bool = False,
     ) -> None:  # fmt: skip
         """Run a part of `ops`, of which at most the first brings news that were admitted, in one call of a kernel."""
         if not part:
             return
         labels = np.array(codes[part.start : part.stop])
-        rows = self._encoder.rows([x for x, _ in ops[part.start : part.stop]], labels >= 0)
+        rows = self._encoder.rows([x for x, _ in ops[part.start : part.stop]], labels >= 0, whole=whole)
         shares = self._ensemble.run(rows, labels)
         asked = np.flatnonzero(labels < 0)
         for place, said in zip((asked + part.start).tolist(), self._named(shares[asked]), strict=True):

@@ -34,8 +34,8 @@ class Majority:
         if classes_cap < 1:
             raise ValueError(f"classes_cap = {classes_cap}: must be 1 or more")
         self._cap = classes_cap
-        self._counts: dict[str, int] = {}
-        self._uncounted_n = 0
+        self._counts: dict[str, int] = {}  # in order of text
+        self._counted_n = self._uncounted_n = 0
 
     def predict_one(self, x: Features) -> str | None:
         """The majority class; None before the first label."""
@@ -45,17 +45,22 @@ class Majority:
     def predict_proba_one(self, x: Features) -> dict[str, float]:
         """Share of each class among the labels so far, in order of text."""
         del x
-        total = sum(self._counts.values())
-        return {label: n / total for label, n in sorted(self._counts.items())}
+        total = self._counted_n
+        return {label: n / total for label, n in self._counts.items()}
 
     def learn_one(self, x: Features, y: Label) -> None:
         """Count the label."""
         del x
         label = str(y)
-        if label in self._counts or len(self._counts) < self._cap:
-            self._counts[label] = self._counts.get(label, 0) + 1
+        counted = self._counts.get(label)
+        if counted is not None:
+            self._counts[label] = counted + 1
+        elif len(self._counts) < self._cap:
+            self._counts = dict(sorted([*self._counts.items(), (label, 1)]))
         else:
             self._uncounted_n += 1
+            return
+        self._counted_n += 1
 
     @property
     def nbytes(self) -> int:
@@ -64,7 +69,7 @@ class Majority:
 
     def snapshot(self) -> bytes:
         """Canonical bytes of the counts."""
-        counts = sorted(self._counts.items())
+        counts = list(self._counts.items())
         return codec.encode({"kind": "majority", "cap": self._cap, "counts": counts, "uncounted_n": self._uncounted_n})
 
     @classmethod
@@ -73,6 +78,7 @@ class Majority:
         tree = _open(data, "majority", "cap", "counts", "uncounted_n")
         learner = cls(tree["cap"])
         learner._counts = dict(tree["counts"])
+        learner._counted_n = sum(learner._counts.values())
         learner._uncounted_n = tree["uncounted_n"]
         return learner
 

@@ -77,7 +77,10 @@ class FrozenProbe:
             learned = [r for (_, y), r in zip(operations, results, strict=True) if y is not None and r is None]
             self.learned_n += len(learned)
             return results
-        answers = iter(run_examples(self._learner, [(x, y) for x, y in operations if y is None]))
+        asked = [op for op in operations if op[1] is None]
+        if len(asked) == len(operations):
+            return run_examples(self._learner, asked)
+        answers = iter(run_examples(self._learner, asked))
         return [next(answers) if y is None else None for _, y in operations]
 
     def snapshot(self) -> bytes:

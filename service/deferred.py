@@ -107,7 +107,7 @@ class Deferred:
         name = self._name
         for place, result in zip(places, results, strict=True):
             if place is not None:
-                place[name] = answer_of(None if isinstance(result, LearnerError) else result)
+                place[name] = answer_of(result)
 
 
 def _failed(said: list[Result], theirs: Iterable[tuple[int, Result]]) -> list[LearnerError]:
@@ -118,13 +118,11 @@ def _failed(said: list[Result], theirs: Iterable[tuple[int, Result]]) -> list[Le
 
 
 def answer_of(result: Result) -> Answer:
-    """`[predicted, scores]` of what a learner said; `[None, None]` when it cannot tell."""
-    if not isinstance(result, dict):
-        return [result, None]
-    if not result:
-        return [None, None]
-    best = max(result.values())
-    return [min(label for label, score in result.items() if score == best), result]
+    """`[predicted, scores]` of what a learner said; `[None, None]` when it cannot tell, or failed."""
+    if isinstance(result, dict):
+        # Probabilities come in order of text, so the first of equals is the first in order of text.
+        return [max(result, key=result.__getitem__), result] if result else [None, None]
+    return [None if isinstance(result, LearnerError) else result, None]
 
 
 def _difference(label: Label | None, said: Result, fresh: Result) -> float | None:

@@ -8,8 +8,8 @@ through their detectors in blocks, everything that reacts goes event by event.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -47,10 +47,10 @@ _REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
 _KINDS = ("prediction", "review", "reject", "audit", "version", "drift")
+_PLACES = {kind: place for place, kind in enumerate(_KINDS)}
 
 
-@dataclass(frozen=True, slots=True)
-class FoldOutput:
+class FoldOutput(NamedTuple):
     """What leaves after the commit. `kind`: drift, prediction, review, reject, audit or version; `offset` names the
     event. A version's body carries the learner's bytes under `snapshot`."""
 
@@ -106,7 +106,10 @@ class MonitorFold:
         self._asked: list[Asked] = []  # of this run, and how many of them have been answered
         self._said = 0
         self._batch: MonitorBatch
-        self._watched: dict[int, Steer] = {}  # by event of the batch: when errors that steer the learners came
+        self._backfill: list[bool] = []
+        self._watched: dict[
+            int, tuple[int, int, int, int | None]
+        ] = {}  # by event of the batch: when errors that steer the learners came
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
         """Take a batch; returns its outputs in the order of events."""
@@ -119,7 +122,7 @@ class MonitorFold:
             start = at + 1
         self._run(batch, start, len(batch.kind))
         # Answers come in blocks: within one event the kinds of output have a fixed order, wherever blocks were cut.
-        self._outputs.sort(key=lambda output: (output.offset, _KINDS.index(output.kind)))
+        self._outputs.sort(key=lambda output: (output.offset, _PLACES[output.kind]))
         return self._outputs
 
     def _control(self, batch: MonitorBatch, at: int) -> None:
@@ -144,14 +147,15 @@ class MonitorFold:
         kept = self.committee.learns or self.context.wanted
         features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
-        observe, join = self.watermark.observe, self.join
+        observe, join, counted = self.watermark.observe, self.join, self.join.counts
         offsets = batch.offset.tolist()
+        self._backfill = batch.backfill.tolist()
         for at in range(start, until):
             self._offset = offsets[at]
             watermark = observe(times[at])
             row = rows[at]
             if kinds[at] == PREDICTION:
-                number = self._predict(batch, at, row, None if features is None else features[row])
+                number = self._predict(batch, (at, row, times[at]), None if features is None else features[row])
                 if number < 0:
                     continue
                 if number + 1 == self.reference_from + self.config.reference.n:
@@ -161,15 +165,17 @@ class MonitorFold:
                 joined = self._label(batch, at, row, times[at])
             # Maturing may drop the row that a label has just joined, so it is held here until it is learned.
             answered = None if joined is None else (*joined, join.row(joined[1]))
-            self._mature(at, watermark)
+            self._mature(at, watermark, -1 if joined is None else joined[1])
             if answered is not None:
                 self._learn(*answered)
-            counts[at] = (join.next_number, join.counts.labels)
+            counts[at] = (join.next_number, counted.labels)
         self._work()
         self._speak(batch, counts, self._columns(batch, self._asked))
 
-    def _predict(self, batch: MonitorBatch, at: int, row: int, features: list[Any] | None) -> int:
-        """Answer and keep one prediction; returns its number, or -1 when its id is known already."""
+    def _predict(self, batch: MonitorBatch, where: tuple[int, int, int], features: list[Any] | None) -> int:
+        """Answer and keep one prediction, at `where` in the batch (event, row, time); returns its number, or -1 when
+        its id is known already."""
+        at, row, time_ms = where
         prediction_id = batch.ids[at]
         if self.join.knows(prediction_id):
             self.join.counts.duplicate_predictions += 1
@@ -180,17 +186,18 @@ class MonitorFold:
         if version != self.newest_version:
             self.newest_version = version
         self.unknown_features += int(batch.unknown[row])
+        segments = self.scoreboard.segments
         pending = PendingPrediction(
-            id=prediction_id, time_ms=int(batch.time_ms[at]), version=version, prediction=batch.prediction[row],
-            scores=batch.scores[row], no_change=self.newest_label, backfill=bool(batch.backfill[row]),
+            id=prediction_id, time_ms=time_ms, version=version, prediction=batch.prediction[row],
+            scores=batch.scores[row], no_change=self.newest_label, backfill=self._backfill[row],
             features=[] if features is None else features, answers=self.committee.ask(x),
-            segments=self.scoreboard.segments.of(batch.segment[row], batch.categorical[row]),
+            segments=segments.of(batch.segment[row], batch.categorical[row]) if segments.wanted else None,
         )  # fmt: skip
         champion = self.committee.champion
         if pending.prediction is None:
             pending.served = champion
         number = self.join.add(pending)
-        self._asked.append(Asked(at, row, number, pending, champion, self.committee.order))
+        self._asked.append(Asked(at, row, number, pending, champion, self.committee.order, self._offset))
         return number
 
     def _work(self) -> None:
@@ -214,7 +221,7 @@ class MonitorFold:
         self._answered = self.join.next_number
         for asked in self._asked[self._said :]:
             for kind, body in answered(self, asked, self._batch):
-                self._outputs.append(FoldOutput(int(self._batch.offset[asked.at]), kind, body))
+                self._outputs.append(FoldOutput(asked.offset, kind, body))
         self._said = len(self._asked)
 
     def _steer(self, heard: list[Heard], only: str | None) -> None:
@@ -222,7 +229,7 @@ class MonitorFold:
         told = {(h.spoken.row, h.spoken.alarm.status): h.event for h in heard}
         for (_, status), event in sorted(told.items()):
             if status in (WARNING, DRIFT):
-                self.committee.alarm(self._watched[event], is_drift=status == DRIFT, only=only)
+                self.committee.alarm(Steer(*self._watched[event]), is_drift=status == DRIFT, only=only)
 
     def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> tuple[LabelResult, int] | None:
         label = batch.label[row]
@@ -243,8 +250,11 @@ class MonitorFold:
         self.newest_label = label
         return (result, number) if number >= 0 else None
 
-    def _mature(self, at: int, watermark: int) -> None:
-        """Score what has come of age and let the error signals see it; react to alarms of concept."""
+    def _mature(self, at: int, watermark: int, joined: int = -1) -> None:
+        """Score what has come of age and let the error signals see it; react to alarms of concept.
+
+        Features of what has been learned are needed no longer; prediction `joined` is yet to be learned.
+        """
         for number, row in self.join.due(watermark):
             if number >= self._answered:
                 self._work()
@@ -257,12 +267,15 @@ class MonitorFold:
                 continue
             self.scoreboard.add(row)
             self.join.touch(number)
-            self._contend(number, row)
+            if self.contest.wanted:
+                self._contend(number, row)
             self._errors(at, number, row)
+            if number != joined:
+                row.features = []
 
     def _contend(self, number: int, row: PendingPrediction) -> None:
         """Let the learners contend for the champion's place; who wins it answers from the next prediction on."""
-        decision = self.contest.judge(self.join.next_number, number, row) if self.contest.wanted else None
+        decision = self.contest.judge(self.join.next_number, number, row)
         if decision is None:
             return
         self._work()
@@ -277,7 +290,7 @@ class MonitorFold:
     def _errors(self, at: int, number: int, row: PendingPrediction) -> None:
         counts = self.join.counts
         mark = (at, (counts.matured - counts.unlabelled) / counts.matured, row.backfill)
-        if row.label is not None:
+        if self.context.wanted and row.label is not None:
             self.context.hear(row.features, row.label, number, mark)
         if row.prediction is not None:
             version = self.scoreboard.version(row.version)
@@ -312,7 +325,7 @@ class MonitorFold:
     def _steering(self, name: str, values: tuple[float, ...], number: int, mark: Mark) -> None:
         """An error that the learners adapt to; its detectors see it before the learners go on."""
         self.errors.hear(name, "concept", values, number, mark)
-        self._watched[mark[0]] = self._moment()
+        self._watched[mark[0]] = (self.committee.order, self.join.next_number, self._offset, self.watermark.value_ms)
 
     def _learn(self, result: LabelResult, number: int, row: PendingPrediction) -> None:
         if result not in _LEARNED or row.label is None:
@@ -323,12 +336,11 @@ class MonitorFold:
         if self.feature_names and self.committee.learns and not row.features:
             return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
+        if row.matured:
+            row.features = []
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
-        lesson = Lesson(self._moment(1), x, row.label, number, row.time_ms)
-        self.committee.learn(lesson, in_reference=in_reference)
-
-    def _moment(self, ahead: int = 0) -> Steer:
-        return Steer(self.committee.order + ahead, self.join.next_number, self._offset, self.watermark.value_ms)
+        moment = Steer(self.committee.order + 1, self.join.next_number, self._offset, self.watermark.value_ms)
+        self.committee.learn(Lesson(moment, x, row.label, number, row.time_ms), in_reference=in_reference)
 
     def _note_versions(self, made: Iterable[dict[str, Any]]) -> None:
         self._outputs += [FoldOutput(self._offset, "version", body) for body in made]

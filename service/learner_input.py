@@ -36,6 +36,6 @@ def feature_rows(batch: MonitorBatch, features: Mapping[str, FeatureConfig]) -> 
 
 def present(names: list[str], values: list[Any]) -> dict[str, float | str]:
     """The mapping that a learner takes."""
-    if None not in values and len(values) == len(names):
-        return dict(zip(names, values, strict=True))
-    return {name: value for name, value in zip(names, values, strict=False) if value is not None}
+    if None in values:
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    return dict(zip(names, values))  # noqa: B905 # as long as each other, or nothing is left

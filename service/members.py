@@ -62,8 +62,9 @@ class Member:
     Questions, lessons and alarms are put off until `work`, so that a compiled learner gets them as one block.
     """
 
-    def __init__(self, name: str, role: str, learner: Any, policy: AdaptationPolicy | None = None) -> None:
-        self.name, self.role, self.learner, self.policy = name, role, learner, policy
+    def __init__(self, name: str, role: str, learner: Any) -> None:
+        self.name, self.role, self.learner = name, role, learner
+        self.policy: AdaptationPolicy | None = None
         self.failures = 0
         self.replacements = 0
         self.last_failure = ""
@@ -77,7 +78,6 @@ class Member:
         (result,) = run_examples(self.learner, [(x, None)])
         if isinstance(result, LearnerError):
             self._failed([result])
-            return [None, None]
         return answer_of(result)
 
     def work(self, block: Block, lessons: Sequence[Lesson], alarms: Sequence[Alarm]) -> list[Adapted]:
@@ -86,8 +86,7 @@ class Member:
         self._swapped = []
         self._deferred = Deferred(self.name, block)
         if self.policy is None:
-            for lesson in lessons:
-                self.learned.add(lesson.number, lesson.time_ms)
+            self.learned.add_all(lessons)
         else:
             # At one place the lesson comes first: an alarm belongs to the event behind it.
             told: list[Lesson | Alarm] = [*lessons, *alarms]
@@ -115,10 +114,9 @@ class Member:
         for each in part:
             if isinstance(each, Lesson):
                 reaction = self._taught(policy, each, next(differences, None))
-            elif quiet_n:
-                reaction = self._warned(policy, each)
             else:
-                self._do(each.moment.order)
+                if not quiet_n:
+                    self._do(each.moment.order)
                 reaction = self._warned(policy, each)
             if reaction is not None:
                 adapted.append(self._taken(reaction, each.moment))
@@ -193,12 +191,14 @@ class Committee:
         self.champion = config.champion or next(iter(config.learners), None)
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
+        self.order = 0  # of the newest question or lesson; they are counted from 1
         self._block = Block(1)
         self._for_probe: list[int] = []  # lessons of the block that the probe learns, too
         self._lessons: list[Lesson] = []
         self._alarms: list[Alarm] = []
         for name, learner in config.learners.items():
-            self.members[name] = Member(name, "learner", self._build(learner), self._policy(name, learner))
+            self.members[name] = member = Member(name, "learner", self._build(learner))
+            member.policy = self._policy(name, learner)
         probe = config.probe or (config.learners[self.champion] if self.champion else None)
         if probe is not None:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
@@ -218,13 +218,9 @@ class Committee:
             lambda: self.members[name].learner, adaptation.parameters(),
         )  # fmt: skip
 
-    @property
-    def order(self) -> int:
-        """Of the newest question or lesson; they are counted from 1."""
-        return self._block.first + len(self._block.ops) - 1
-
     def ask(self, x: Features) -> dict[str, Answer]:
         """What every member says of `x`, by name, filled in by the next `work`. The probe answers once it is frozen."""
+        self.order += 1
         return self._block.ask(x)
 
     def learn(self, lesson: Lesson, *, in_reference: bool) -> None:
@@ -232,6 +228,7 @@ class Committee:
 
         The lesson's order must be the one behind the newest.
         """
+        self.order += 1
         if in_reference:
             self._for_probe.append(len(self._block.ops))
         self._block.learn(lesson.x, lesson.label)

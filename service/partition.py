@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from service.config import Config
 from service.fold import FoldOutput, MonitorFold
@@ -20,6 +21,7 @@ from stream.store import ComponentKey
 
 __all__ = ["Commit", "PartitionFold"]
 
+_OFFSET = attrgetter("offset")
 _INTAKE = ComponentKey("", "", "intake")
 
 
@@ -98,7 +100,7 @@ class PartitionFold:
             outputs += self.folds[name].fold(batch)
         if any(output.kind == "reject" for output in outputs):
             self._refuse(outputs, messages)
-        outputs.sort(key=lambda output: output.offset)
+        outputs.sort(key=_OFFSET)
         self._outputs += [output for output in outputs if output.kind != "reject"]
         self.messages += len(messages)
         self.uncommitted += len(messages)

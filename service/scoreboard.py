@@ -29,6 +29,7 @@ class Scoreboard:
         self.coverage: dict[str, list[int]] = {}
         self.version_coverage: dict[str, list[int]] = {}
         self.segments = Segments(config)
+        self._sorted: dict[tuple[str, ...], list[str]] = {}
 
     def version(self, version: str) -> str:
         """The name under which a producer's version is kept; beyond `max_versions` they share one."""
@@ -48,9 +49,17 @@ class Scoreboard:
             self.scores[name] = score
         return score
 
+    def _names(self, row: PendingPrediction) -> list[str]:
+        """Who answered, by name: a row that went through a checkpoint has its answers in another order."""
+        members = tuple(row.answers)
+        names = self._sorted.get(members)
+        if names is None:
+            names = self._sorted[members] = sorted(members)
+        return names
+
     def _answers(self, row: PendingPrediction) -> list[tuple[str, Any, Any]]:
-        # By name: a row that went through a checkpoint has its answers in another order.
-        answers: list[tuple[str, Any, Any]] = [(name, *row.answers[name]) for name in sorted(row.answers)]
+        given = row.answers
+        answers: list[tuple[str, Any, Any]] = [(name, *given[name]) for name in self._names(row)]
         if row.prediction is not None:
             answers.append((f"producer:{self.version(row.version)}", row.prediction, row.scores))
         answers.append(("no_change", row.no_change, None))
@@ -58,14 +67,12 @@ class Scoreboard:
 
     def cover(self, row: PendingPrediction) -> None:
         """Count a prediction that matured, by the class that was predicted, by version and by segment."""
-        if not self.classification:
-            predicted = "all"
-        else:
-            predicted = str(row.prediction if row.prediction is not None else next(
-                (row.answers[n][0] for n in sorted(row.answers) if row.answers[n][0] is not None), "none"))  # fmt: skip
-        if predicted not in self.coverage and len(self.coverage) >= self.config.max_classes:
-            predicted = _OTHER
-        counts = self.coverage.setdefault(predicted, [0, 0])
+        predicted = self._covered(row) if self.classification else "all"
+        counts = self.coverage.get(predicted)
+        if counts is None:
+            if len(self.coverage) >= self.config.max_classes:
+                predicted = _OTHER
+            counts = self.coverage.setdefault(predicted, [0, 0])
         counts[0] += 1
         counts[1] += row.label is not None
         if row.prediction is not None:
@@ -74,16 +81,30 @@ class Scoreboard:
             counts[1] += row.label is not None
         self.segments.cover(row)
 
+    def _covered(self, row: PendingPrediction) -> str:
+        """The class that was predicted: the producer's, or that of the first member that has one."""
+        if row.prediction is not None:
+            return str(row.prediction)
+        for name in self._names(row):
+            predicted = row.answers[name][0]
+            if predicted is not None:
+                return str(predicted)
+        return "none"
+
     def add(self, row: PendingPrediction) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""
-        label, answers = row.label, self._answers(row)
-        self.segments.add(row, answers)
+        label, no_change, tickets, answers = row.label, row.no_change, row.tickets, self._answers(row)
+        if row.segments is not None:
+            self.segments.add(row, answers)
+        known, classification = self.scores, self.classification
         for name, predicted, scores in answers:
-            if self.classification:
-                probability = None if scores is None else scores.get(label, 0.0)
-                row.tickets[name] = self._score(name).add(label, predicted, probability, row.no_change)
+            score = known.get(name) or self._score(name)
+            if classification:
+                tickets[name] = score.add(
+                    label, predicted, None if scores is None else scores.get(label, 0.0), no_change
+                )
             else:
-                row.tickets[name] = self._score(name).add(label, predicted, row.no_change)
+                tickets[name] = score.add(label, predicted, no_change)
 
     def revise(self, row: PendingPrediction, old: str | float) -> None:
         """Score a prediction again after a correction of its label `old`."""

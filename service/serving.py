@@ -30,6 +30,7 @@ class Asked(NamedTuple):
     pending: PendingPrediction
     champion: str | None
     order: int
+    offset: int
 
 
 def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -39,17 +40,20 @@ def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[t
         fold.disagreement.see(pending.answers, champion)
     if fold.canary.wanted and (differs := fold.canary.see(pending)) is not None:
         fold.errors.hear(CANARY, "prediction", (float(differs),), asked.number, (asked.at, -1.0, pending.backfill))
-    known = {"id": pending.id, "monitor": fold.name, "event": asked.number}
     decision: dict[str, Any] = {}
     if fold.review.wanted and (decided := fold.review.decide(asked.number, pending, champion)) is not None:
         decision = decided.decision.record()
         if decided.decision.review:
-            yield "review", known | fold.review.item(decided, batch, asked.row)
+            item = fold.review.item(decided, batch, asked.row)
+            yield "review", {"id": pending.id, "monitor": fold.name, "event": asked.number} | item
     if pending.served is not None:
         predicted, scores = pending.answers[pending.served]
         generation = fold.committee.members[pending.served].generation(asked.order)
-        served = {"prediction": predicted, "scores": scores, "model": pending.served, "generation": generation}
-        yield "prediction", known | served | decision
+        body = {
+            "id": pending.id, "monitor": fold.name, "event": asked.number,
+            "prediction": predicted, "scores": scores, "model": pending.served, "generation": generation,
+        }  # fmt: skip
+        yield "prediction", body | decision if decision else body
 
 
 def confidence(asked: Asked, *, classification: bool) -> tuple[float, float]:

@@ -11,19 +11,21 @@ learner that took over), `restored` (an old snapshot was put back), `promoted`, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.deferred import Moment
     from service.fold import MonitorFold
-    from service.members import Committee, Succession
+    from service.members import Committee, Lesson, Succession
 
 __all__ = ["REASONS", "LearnedRange", "Versions"]
 
 REASONS = ("started", "retired", "replaced", "restored", "promoted", "rolled_back")
 
+_NUMBER = attrgetter("number")
 _ROLLED_BACK = frozenset({"roll_back", "rolled_back"})
 
 
@@ -50,6 +52,14 @@ class LearnedRange:
         elif number < self.first_event:
             self.first_event, self.first_ms = number, time_ms
         self.labels += 1
+
+    def add_all(self, lessons: Sequence[Lesson]) -> None:
+        """One more label of each."""
+        if lessons:
+            first, last = min(lessons, key=_NUMBER), max(lessons, key=_NUMBER)
+            self.add(first.number, first.time_ms)
+            self.add(last.number, last.time_ms)
+            self.labels += len(lessons) - 2
 
     def shown(self) -> dict[str, int | None]:
         """As a version shows it; what is not known is null."""
