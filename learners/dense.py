@@ -138,14 +138,14 @@ class DenseEncoder:
         names = tuple(self._columns)
         same = whole or self.whole(examples)
         if same and not self._codes:
-            every = list(chain.from_iterable(map(_VALUES, examples)))
-            columns = np.array(_numbers(every), dtype=np.float64).reshape(len(examples), len(names)).T.copy()
+            cells = np.array(_numbers(list(chain.from_iterable(map(_VALUES, examples)))), dtype=np.float64)
+            columns = cells.reshape(len(examples), len(names)).T.copy()
         else:
             columns = np.full((len(names), len(examples)), math.nan)
             values = map(_VALUES, examples) if same else [[x.get(n, math.nan) for n in names] for x in examples]
-            for column, (name, cells) in enumerate(zip(names, zip(*values, strict=True), strict=False)):
+            for column, (name, given) in enumerate(zip(names, zip(*values, strict=True), strict=False)):
                 codes = self._codes.get(name)
-                columns[column] = _numbers(cells) if codes is None else self._coded(cells, codes)
+                columns[column] = _numbers(given) if codes is None else self._coded(given, codes)
         numeric = [column for column, name in enumerate(names) if name not in self._codes]
         if numeric:
             self._clip_columns(columns, numeric, learned)

@@ -7,6 +7,7 @@ know of alarms, and then go through their detectors at once, which gives the sam
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,6 @@ class ErrorSignals:
     def _averaged(self, name: str, values: tuple[float, ...]) -> tuple[float, ...] | None:
         """The mean of a block that is complete now; None while it is not. Sums run in event order."""
         size = self.config.error_block
-        if size == 1 or name in _UNBLOCKED:
-            return values
         count, sums = self._blocks.get(name, [0, [0.0] * len(values)])
         sums = [total + value for total, value in zip(sums, values, strict=True)]
         if count + 1 < size:
@@ -105,10 +104,12 @@ class ErrorSignals:
         if waiting is None:
             self._signal(name, kind)
             waiting = self._waiting[name] = _Waiting()
-        averaged = self._averaged(name, values)
-        if averaged is None:
-            return
-        waiting.values.append(averaged)
+        if self.config.error_block > 1 and name not in _UNBLOCKED:
+            averaged = self._averaged(name, values)
+            if averaged is None:
+                return
+            values = averaged
+        waiting.values.append(values)
         waiting.index.append(number)
         waiting.marks.append(mark)
 
@@ -124,7 +125,8 @@ class ErrorSignals:
         self._waiting[name] = _Waiting()
         heard = []
         version = name.partition("@")[2]
-        for said in self.signals[name].update(np.array(waiting.values), np.array(waiting.index, dtype=np.int64)):
+        values = np.array(list(chain.from_iterable(waiting.values))).reshape(len(waiting.values), -1)
+        for said in self.signals[name].update(values, np.array(waiting.index, dtype=np.int64)):
             event, maturity, backfill = waiting.marks[said.row]
             heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
         return heard

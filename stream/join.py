@@ -235,13 +235,13 @@ class LabelJoin:
     def due(self, watermark_ms: int) -> list[tuple[int, PendingPrediction]]:
         """Predictions that mature now, in order. Each has its label, the value on time-out, or None."""
         matured: list[tuple[int, PendingPrediction]] = []
-        while self._mature < self._next:
-            row = self._rows[self._mature]
-            crowded = self._next - self._mature > self.max_pending
-            aged = self.age_ms is not None and watermark_ms - row.time_ms >= self.age_ms
-            if not (aged or crowded):
+        rows, age_ms, keep_n = self._rows, self.age_ms, self.max_pending
+        while (number := self._mature) < self._next:
+            row = rows[number]
+            aged = age_ms is not None and watermark_ms - row.time_ms >= age_ms
+            if not aged and self._next - number <= keep_n:
                 break
-            matured.append(self._mature_row(row, evicted=crowded and not aged))
+            matured.append(self._mature_row(row, evicted=not aged))
         if matured:
             self._drop_old()
         return matured
