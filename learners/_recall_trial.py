@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from learners.base import Features, Label, Learner
+from learners.confidence_sequence import ConfidenceSequence
 from learners.errors import LearnerError
 
-__all__ = ["Trial", "clearly_below", "loss_of", "losses_of"]
+__all__ = ["Trial", "clearly_below", "lead", "loss_of", "losses_of"]
 
 _LARGEST = 1e30
 
@@ -52,19 +53,39 @@ def clearly_below(losses: Sequence[float], others: Sequence[float], deviations: 
     return gain > deviations * math.sqrt(square)
 
 
-class Trial:
-    """What is known since an alarm, over the newest `rows_n` examples."""
+def lead(loss: float, other: float) -> float:
+    """How far `loss` is below `other`, as a share of both, from -1 to 1: for losses of 0 and 1 the difference."""
+    both = loss + other
+    return (other - loss) / both if both > 0.0 else 0.0
 
-    def __init__(self, fresh: Learner, retired: list[Learner], rows_n: int) -> None:
+
+class Trial:
+    """What is known since an alarm: losses on the newest `rows_n` examples, and evidence against the one in place.
+
+    Evidence for the fresh learner is counted from its `counts_from`-th example on, that for retired ones from the
+    first; each lead is taken as it comes, so that the confidence sequences may be looked at at any time.
+    """
+
+    def __init__(self, fresh: Learner, retired: list[Learner], rows_n: int, counts_from: int = 0) -> None:
         self.fresh, self.retired = fresh, retired
         self.learned_n = 0
         self.due = False  # whether a drift has asked for a replacement
-        self.recalled: int | None = None  # which of the retired has taken over meanwhile
-        self._rows: deque[list[float]] = deque(maxlen=rows_n)  # loss of the fresh one, then of each retired one
+        self._counts_from = counts_from
+        # Losses of the one in place, of the fresh one, then of each retired one.
+        self._rows: deque[list[float]] = deque(maxlen=rows_n)
+        self.renew()
 
-    def step(self, x: Features, y: Label) -> None:
-        """Score everyone on an example, then let the fresh learner have it."""
-        self._rows.append([loss_of(self.fresh, x, y), *(loss_of(learner, x, y) for learner in self.retired)])
+    def renew(self) -> None:
+        """Begin to count evidence anew: another learner is in place."""
+        self.evidence = [ConfidenceSequence() for _ in range(1 + len(self.retired))]  # the fresh one's, then theirs
+
+    def step(self, x: Features, y: Label, in_place: float) -> None:
+        """Score everyone on an example, then let the fresh learner have it; `in_place` is the loss of that learner."""
+        losses = [loss_of(self.fresh, x, y), *(loss_of(learner, x, y) for learner in self.retired)]
+        self._rows.append([in_place, *losses])
+        skipped = 1 if self.learned_n < self._counts_from else 0
+        for evidence, loss in zip(self.evidence[skipped:], losses[skipped:], strict=True):
+            evidence.add(lead(loss, in_place))
         self.learned_n += 1
         try:
             self.fresh.learn_one(x, y)
@@ -72,9 +93,9 @@ class Trial:
             return  # the learner in place refuses such an example, too, and is counted there
 
     def losses(self, newest_n: int) -> list[list[float]]:
-        """Losses on the newest examples: of the fresh learner, then of each retired one."""
+        """Losses on the newest examples: of the learner in place, of the fresh one, then of each retired one."""
         rows = list(self._rows)[max(0, len(self._rows) - newest_n) :]
-        return [[row[i] for row in rows] for i in range(1 + len(self.retired))]
+        return [[row[i] for row in rows] for i in range(2 + len(self.retired))]
 
     @property
     def scored_n(self) -> int:
@@ -87,20 +108,16 @@ class Trial:
             "fresh": self.fresh.snapshot(),
             "learned_n": self.learned_n,
             "due": self.due,
-            "recalled": self.recalled,
             "rows": [list(row) for row in self._rows],
+            "evidence": [evidence.state() for evidence in self.evidence],
         }
 
-    @classmethod
-    def from_state(
-        cls, state: dict[str, Any], retired: list[Learner], rows_n: int, *, restore: Callable[[bytes], Learner]
-    ) -> Trial:
-        """The trial that `state` was taken of; ValueError where it contradicts itself."""
-        trial = cls(restore(state["fresh"]), retired, rows_n)
-        trial.learned_n, trial.due, trial.recalled = int(state["learned_n"]), bool(state["due"]), state["recalled"]
-        if any(len(row) != 1 + len(retired) for row in state["rows"]):
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave, but for the learners; ValueError where it contradicts itself."""
+        self.learned_n, self.due = int(state["learned_n"]), bool(state["due"])
+        if any(len(row) != 2 + len(self.retired) for row in state["rows"]):
             raise ValueError("a row of losses has another number of learners than the pool")
-        if trial.recalled is not None and not 0 <= trial.recalled < len(retired):
-            raise ValueError("the recalled learner is not in the pool")
-        trial._rows.extend([float(loss) for loss in row] for row in state["rows"])
-        return trial
+        if len(state["evidence"]) != len(self.evidence):
+            raise ValueError("there is evidence for another number of learners than the pool has")
+        self._rows.extend([float(loss) for loss in row] for row in state["rows"])
+        self.evidence = [ConfidenceSequence.from_state(evidence) for evidence in state["evidence"]]

@@ -14,15 +14,15 @@ from learners.reset import Reset
 
 __all__ = ["PARAMETERS", "build_policy"]
 
-_WARM = frozenset({"cooldown", "min_warm"})
+_WARM = frozenset({"alpha", "cooldown", "min_warm"})
 PARAMETERS: dict[str, frozenset[str]] = {
-    "auto": _WARM | {"alpha"},
+    "auto": _WARM,
     "none": frozenset(),
-    "warm_replacement": _WARM | {"alpha"},
+    "warm_replacement": _WARM,
     "reset": frozenset({"cooldown"}),
-    "periodic": frozenset({"period", "min_warm"}),
-    "local_repair": _WARM | {"alpha"},
-    "reweight": _WARM | {"alpha", "keep"},
+    "periodic": frozenset({"alpha", "period", "min_warm"}),
+    "local_repair": _WARM,
+    "reweight": _WARM | {"keep"},
     "recurring": _WARM | {"pool", "pool_bytes", "sketch_n"},
 }
 _MADE_OF_FRESH: dict[str, Callable[..., AdaptationPolicy]] = {

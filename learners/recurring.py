@@ -1,17 +1,19 @@
 """Recurring concepts: retired learners are kept, and on drift the one that fits the newest labels is tried first.
 
-A recall is on trial until a fresh learner has become warm beside it, so that a wrong one lasts no longer than that.
+A recall is on trial until a fresh learner has become warm beside it, and gives way where that one is shown better.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any
 
 from learners._concept_sketch import distance, reference_bins, sketch
-from learners._recall_trial import Trial, clearly_below, losses_of
-from learners.adaptation import Replacement
+from learners._recall_trial import Trial, clearly_below, loss_of, losses_of
+from learners.adaptation import Replacement, WarmReplacement
 from learners.base import Features, Label, Learner
 from learners.errors import SnapshotError
 
@@ -35,8 +37,8 @@ class RecurringConcepts:
         gives an untrained learner for a generation number (1, 2, …); the same number gives the same learner.
     current
         gives the learner in place, with all it has been told to learn learned.
-    min_warm, cooldown
-        see `WarmReplacement`.
+    min_warm, cooldown, alpha
+        see `WarmReplacement`; a recalled learner, too, has to be better at this level.
     pool, pool_bytes
         retired learners that are kept, 1 or more, and the bytes of their snapshots together; the oldest go first, and
         one that is larger alone is not kept.
@@ -49,36 +51,42 @@ class RecurringConcepts:
     frozen. At the drift, and then at every tenth label, the retired one with the least loss takes over if that is
     below the losses of the learner in place and of the fresh one by two standard deviations of the paired differences
     (a drift without a warning counts the newest 30 labels, on which nothing fresh has been scored). When the fresh
-    learner is warm, it takes over if it is below the recalled one by one deviation over the newer half; without a
-    recall it takes over unless a retired one is below it by two. So what warm replacement would do happens at the
-    same label, or something better is there.
+    learner is warm, it is to take over if it is below the recalled one by one deviation over the newer half; without a
+    recall, unless a retired one is below it by two.
+
+    With `alpha` below 1 these rules say who is tried, and evidence decides. A retired learner takes over only if it was
+    clearly better since the alarm than the learner in place, at level `alpha` over the number of retired ones; the
+    labels before the alarm prove nothing, since the alarm chose them. The fresh learner that is to take over becomes
+    the `background` and waits for its evidence as in warm replacement, up to five cooldowns, or until a drift after
+    the cooldown begins anew. So within a cooldown at most one learner takes over, and may be corrected once: a recalled
+    one by the fresh one of the same trial.
+
+    The learner in place is scored on a label that it has just learned, which can only be to its favour.
 
     The learner that gives way is retired as it was at the warning (without one: at the drift) with a sketch of the
     older half of the kept examples that came in its time. Retired learners whose sketch is near and whose losses there
     are not clearly higher held the same concept, and are dropped in its favour; a recalled one leaves the pool once it
     is confirmed.
-    `background` is None always: the policy trains the fresh learner itself, since it must be scored first.
+
+    In a trial `background` is None: the policy trains the fresh learner itself, since it must be scored first.
 
     An example kept costs its features; a label outside a trial, nothing else. In a trial a label costs a prediction of
-    every retired learner, one of the fresh one, and learning it.
+    every retired learner, one of the learner in place and of the fresh one, and learning it.
     Kept models reused by a test on recent data: Gama, Kosina, *Recurrent concepts in data streams classification*,
     Knowledge and Information Systems 40 (2014), doi:10.1007/s10115-013-0654-6. The rules here are our own.
     """
 
-    background: Learner | None = None
-    compares = False
-
-    def __init__(
+    def __init__(  # sizes: the configuration's parameters, each by its own name
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
-        cooldown: int = 1_000, pool: int = 5, pool_bytes: int = 16 << 20, sketch_n: int = 200,
+        cooldown: int = 1_000, alpha: float = 1.0, pool: int = 5, pool_bytes: int = 16 << 20, sketch_n: int = 200,
     ) -> None:  # fmt: skip
-        limits = {"min_warm": 0, "cooldown": 0, "pool": 1, "pool_bytes": 1, "sketch_n": _LEAST_N}
-        given = {"min_warm": min_warm, "cooldown": cooldown, "pool": pool, "pool_bytes": pool_bytes}
-        for name, value in (given | {"sketch_n": sketch_n}).items():
+        limits = {"min_warm": 0, "pool": 1, "pool_bytes": 1, "sketch_n": _LEAST_N}
+        given = {"min_warm": min_warm, "pool": pool, "pool_bytes": pool_bytes, "sketch_n": sketch_n}
+        for name, value in given.items():
             if value < limits[name]:
                 raise ValueError(f"{name} = {value}: must be {limits[name]} or more")
         self._fresh, self._current = fresh, current
-        self._min_warm, self._cooldown, self._sketch_n = min_warm, cooldown, sketch_n
+        self._min_warm, self._cooldown, self._alpha, self._sketch_n = min_warm, cooldown, alpha, sketch_n
         self._pool_n, self._pool_bytes = pool, pool_bytes
         self.generation = 0
         self.ignored_n = 0
@@ -88,14 +96,31 @@ class RecurringConcepts:
         self._pool: list[dict[str, Any]] = []
         self._leaving: dict[str, Any] | None = None
         self._trial: Trial | None = None
+        self._gate = self._gate_for(fresh)
+        self._recalled: int | None = None  # which of the retired has taken over, and is not confirmed yet
+        self._handed_n = 0  # examples that the learner in the gate had learned before
         self._own_n = 0  # examples kept that the learner in place may have learned
         self._warned_at = 0
-        self._replaced_at: int | None = None
+        self._acted_at: int | None = None
+
+    def _gate_for(self, fresh: Callable[[int], Learner]) -> WarmReplacement:
+        """What a learner that is warm waits in for its evidence; with `alpha` 1 it goes straight through."""
+        return WarmReplacement(fresh, min_warm=0, cooldown=self._cooldown, alpha=self._alpha)
+
+    @property
+    def background(self) -> Learner | None:
+        """The fresh learner once it is warm, while it is compared with the one in place."""
+        return self._gate.background
+
+    @property
+    def compares(self) -> bool:
+        """As warm replacement does."""
+        return self._gate.compares
 
     @property
     def looks(self) -> bool:
-        """In a trial that a drift has made due, the learner in place is compared."""
-        return self._trial is not None and self._trial.due
+        """In a trial the learner in place is scored."""
+        return self._trial is not None
 
     @property
     def pool_n(self) -> int:
@@ -109,18 +134,19 @@ class RecurringConcepts:
         if self._bins is None and len(self._ring) == self._sketch_n:
             self._bins = reference_bins(list(self._ring))
         if self._trial is not None:
-            self._trial.step(x, y)
+            self._trial.step(x, y, loss_of(self._current(), x, y))
 
     def quiet_n(self, coming: Iterable[tuple[int, bool | None]]) -> int:
-        """Nothing is compared."""
-        return 0
+        """As in warm replacement, but no further than a drift that begins anew."""
+        return self._gate.quiet_n(takewhile(lambda told: not told[1] or self._cooling(told[0]), coming))
 
     def scored(self, difference: float) -> None:
-        """Nothing."""
+        """Count an example for the fresh learner that waits for its evidence."""
+        self._gate.scored(difference)
 
     def on_warning(self, event: int) -> None:
-        """Begin a trial, unless there is one or it is too early."""
-        if not self._cooling(event):
+        """Begin a trial, unless there is one, a fresh learner waits for its evidence, or it is too early."""
+        if not self._cooling(event) and self._gate.background is None:
             self._warned_at = event
             self._begin()
 
@@ -129,16 +155,19 @@ class RecurringConcepts:
         if self._cooling(event) or (self._trial is not None and self._trial.due):
             self.ignored_n += 1
             return None
+        if self._gate.background is not None:
+            self._gate = self._gate_for(self._fresh)
+            self._settle(self._recalled)
         self._warned_at = event
         trial = self._begin()
         trial.due = True
         return self._end(trial, event) if trial.learned_n >= self._min_warm else self._recall(trial, event)
 
     def on_learned(self, event: int) -> Replacement | None:
-        """What the trial has decided with this label, if anything."""
+        """What the trial, or the evidence, has decided with this label, if anything."""
         trial = self._trial
         if trial is None:
-            return None
+            return self._judge(event)
         if not trial.due:
             if event - self._warned_at > _STALE_COOLDOWNS * max(1, self._cooldown):
                 self._trial = self._leaving = None
@@ -154,14 +183,17 @@ class RecurringConcepts:
             self._trial = self._leaving = None
 
     def _cooling(self, event: int) -> bool:
-        return self._replaced_at is not None and event < self._replaced_at + self._cooldown
+        return self._acted_at is not None and event < self._acted_at + self._cooldown
 
     def _begin(self) -> Trial:
         if self._trial is None:
             retired = [_restored(kept["learner"]) for kept in self._pool]
-            self._trial = Trial(self._fresh(self.generation + 1), retired, self._sketch_n)
+            self._trial = self._trial_of(self._fresh(self.generation + 1), retired)
             self._leaving = self._retiree(retired)
         return self._trial
+
+    def _trial_of(self, fresh: Learner, retired: list[Learner]) -> Trial:
+        return Trial(fresh, retired, self._sketch_n, (self._min_warm + 1) // 2)
 
     def _retiree(self, retired: list[Learner]) -> dict[str, Any]:
         """The learner in place with its sketch, and which of the retired held the same concept."""
@@ -182,21 +214,27 @@ class RecurringConcepts:
     def _recall(self, trial: Trial, event: int) -> Replacement | None:
         """Let the best of the retired take over if it is clearly better than what there is."""
         n = trial.scored_n
-        examples = list(self._ring)[-max(n, _LEAST_N) :]
-        if trial.recalled is not None or not trial.retired or len(examples) < _LEAST_N:
+        if self._recalled is not None or not trial.retired or max(n, len(self._ring)) < _LEAST_N:
             return None
         if n >= _LEAST_N:
-            fresh, *retired = trial.losses(n)
-            examples = examples[-n:]
+            in_place, fresh, *retired = trial.losses(n)
         else:
-            fresh, retired = [], [losses_of(learner, examples) for learner in trial.retired]
+            examples = list(self._ring)[-_LEAST_N:]
+            fresh, in_place = [], losses_of(self._current(), examples)
+            retired = [losses_of(learner, examples) for learner in trial.retired]
         best = self._best(retired)
         if fresh and not clearly_below(retired[best], fresh, _RECALL):
             return None
-        if not clearly_below(retired[best], losses_of(self._current(), examples), _RECALL):
+        if not clearly_below(retired[best], in_place, _RECALL) or not self._shown(trial, best):
             return None
-        trial.recalled = best
-        return self._replacement(_restored(self._pool[best]["learner"]), event, 0)
+        self._recalled = best
+        trial.renew()
+        return self._replacement(_restored(self._pool[best]["learner"]), event, 0, trial.learned_n)
+
+    def _shown(self, trial: Trial, best: int) -> bool:
+        """Whether there is evidence that this retired learner is better than the one in place."""
+        wanted = math.log(len(trial.retired) / self._alpha)
+        return self._alpha == 1.0 or trial.evidence[1 + best].log_evidence() >= wanted
 
     def _best(self, losses: list[list[float]]) -> int:
         """The retired learner with the least loss; among equals the nearest sketch, then the newest."""
@@ -209,33 +247,64 @@ class RecurringConcepts:
         return ranks.index(min(ranks))
 
     def _end(self, trial: Trial, event: int) -> Replacement | None:
-        """The fresh learner is warm: keep, recall, or let it take over; then the pool is brought up to date."""
-        fresh, *retired = trial.losses(max(1, trial.scored_n // 2))
-        chosen, replacement = trial.recalled, None
-        if chosen is not None and clearly_below(fresh, retired[chosen], _REFUTE):
-            chosen = None
-            replacement = self._replacement(trial.fresh, event, trial.learned_n)
-        elif chosen is None:
-            best = self._best(retired) if retired and fresh else None
-            if best is not None and clearly_below(retired[best], fresh, _RECALL):
-                chosen = best
-                replacement = self._replacement(_restored(self._pool[best]["learner"]), event, 0)
-            else:
-                replacement = self._replacement(trial.fresh, event, trial.learned_n)
-        self.recalled_n += chosen is not None
-        self._retire(chosen)
-        self._trial, self._replaced_at = None, event
+        """The fresh learner is warm: keep what was recalled, recall, or let the fresh one take over, with evidence."""
+        _, fresh, *retired = trial.losses(max(1, trial.scored_n // 2))
+        self._trial, self._acted_at = None, event
+        if self._recalled is not None:
+            if clearly_below(fresh, retired[self._recalled], _REFUTE):
+                return self._hand_on(trial, event)
+            self._settle(self._recalled)
+            return None
+        best = self._best(retired) if retired and fresh else None
+        if best is None or not clearly_below(retired[best], fresh, _RECALL) or not self._shown(trial, best):
+            return self._hand_on(trial, event)
+        replacement = self._replacement(_restored(self._pool[best]["learner"]), event, 0, trial.learned_n)
+        self._settle(best)
         return replacement
 
-    def _replacement(self, learner: Learner, event: int, warmed_n: int) -> Replacement:
+    def _hand_on(self, trial: Trial, event: int) -> Replacement | None:
+        """Let the fresh learner wait for evidence, or take over where there is enough."""
+        self._handed_n = trial.learned_n
+        self._gate = self._gate_for(lambda _: trial.fresh)
+        self._gate.on_warning(event)
+        self._gate.load(self._gate.state() | {"evidence": trial.evidence[0].state()})
+        return self._taken(self._gate.on_drift(event))
+
+    def _judge(self, event: int) -> Replacement | None:
+        """What the evidence says of the fresh learner that waits for it, if there is one."""
+        if self._gate.background is None:
+            return None
+        replacement = self._gate.on_learned(event)
+        if replacement is None and self._gate.background is None:
+            self._settle(self._recalled)
+        return self._taken(replacement)
+
+    def _taken(self, done: Replacement | None) -> Replacement | None:
+        """The gate's replacement as one of this policy's."""
+        if done is None:
+            return None
+        warmed_n = self._handed_n + done.warmed_n
+        self._retire(None)
+        return self._replacement(done.learner, done.event, warmed_n, warmed_n)
+
+    def _replacement(self, learner: Learner, event: int, warmed_n: int, alarmed_n: int) -> Replacement:
+        """One more, `alarmed_n` labels after the alarm: so many are of the new concept."""
         self.generation += 1
-        self._replaced_at = event
-        self._own_n = 0 if self._trial is None else min(self._trial.learned_n, 2 * self._sketch_n)
+        self._acted_at = event
+        self._own_n = min(alarmed_n, 2 * self._sketch_n)
         return Replacement(learner, self.generation, event, warmed_n)
+
+    def _settle(self, recalled: int | None) -> None:
+        """Nothing is tried any longer: what was recalled is confirmed; without a recall all stays as it was."""
+        if recalled is None:
+            self._leaving = None
+            return
+        self.recalled_n += 1
+        self._retire(recalled)
 
     def _retire(self, recalled: int | None) -> None:
         """Put the learner that gave way into the pool; what was recalled, or held the same concept, leaves it."""
-        leaving, self._leaving = self._leaving, None
+        leaving, self._leaving, self._recalled = self._leaving, None, None
         if leaving is None:
             return
         gone = {recalled, *(leaving["same"])}
@@ -256,9 +325,12 @@ class RecurringConcepts:
             "pool": [dict(kept) for kept in self._pool],
             "leaving": self._leaving,
             "trial": None if self._trial is None else self._trial.state(),
+            "gate": self._gate.state(),
+            "recalled": self._recalled,
+            "handed_n": self._handed_n,
             "own_n": self._own_n,
             "warned_at": self._warned_at,
-            "replaced_at": self._replaced_at,
+            "acted_at": self._acted_at,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -270,11 +342,17 @@ class RecurringConcepts:
             self._ring = deque(examples, maxlen=2 * self._sketch_n)
             self._bins, self._leaving, self._own_n = state["bins"], state["leaving"], int(state["own_n"])
             self._pool = [{"learner": kept["learner"], "sketch": kept["sketch"]} for kept in state["pool"]]
-            self._warned_at, self._replaced_at = int(state["warned_at"]), state["replaced_at"]
+            self._warned_at, self._acted_at = int(state["warned_at"]), state["acted_at"]
+            self._recalled, self._handed_n = state["recalled"], int(state["handed_n"])
+            if self._recalled is not None and not 0 <= self._recalled < len(self._pool):
+                raise ValueError("the recalled learner is not in the pool")
+            self._gate = self._gate_for(self._fresh)
+            self._gate.load(state["gate"])
             self._trial = None
             if state["trial"] is not None:
                 retired = [_restored(kept["learner"]) for kept in self._pool]
-                self._trial = Trial.from_state(state["trial"], retired, self._sketch_n, restore=_restored)
+                self._trial = self._trial_of(_restored(state["trial"]["fresh"]), retired)
+                self._trial.load(state["trial"])
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the state of a recurring policy contradicts itself: {error}") from error
 

@@ -52,8 +52,9 @@ def _policy(name: str, learner: Learner | None = None, **settings: Any) -> Adapt
 
 
 def _learn(policy: AdaptationPolicy, event: int) -> Replacement | Repaired | None:
-    """What the fold does with a label."""
+    """What the fold does with a label, on which the fresh learner is far better."""
     if policy.background is not None:
+        policy.scored(1.0)
         policy.background.learn_one({}, "ok")
     policy.observe({"a": float(event)}, "ok")
     return policy.on_learned(event)
@@ -75,6 +76,7 @@ def test_an_unknown_policy_is_refused() -> None:
     [
         ("reset", {"cooldown": -1}), ("periodic", {"period": 0}), ("periodic", {"min_warm": 8}),
         ("local_repair", {"min_warm": -1}), ("reweight", {"keep": 0.0}), ("reweight", {"keep": 1.1}),
+        ("periodic", {"alpha": 1.1}), ("recurring", {"alpha": 0.0}), ("recurring", {"cooldown": -1}),
         ("recurring", {"pool": 0}), ("recurring", {"sketch_n": 29}), ("recurring", {"pool_bytes": 0}),
     ],
 )  # fmt: skip
@@ -86,11 +88,12 @@ def test_a_parameter_out_of_range_is_refused(name: str, wrong: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_restart_at_any_event_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize("more", [{}, {"alpha": 0.05, "period": 27}], ids=["at once", "with evidence"])
+def test_a_restart_at_any_event_changes_nothing(name: str, more: dict[str, Any]) -> None:
     """Packed and unpacked after each event, a policy reacts like one that ran through."""
 
     def run(*, restart: bool) -> list[Any]:
-        policy = _policy(name)
+        policy = _policy(name, **more)
         seen: list[tuple[int, int]] = []
         for event in range(90):
             if event % 31 == 7:
@@ -103,7 +106,7 @@ def test_a_restart_at_any_event_changes_nothing(name: str) -> None:
                 policy.on_calm(event)
             if restart:
                 state = msgspec.msgpack.decode(msgspec.msgpack.encode(policy.state(), order="deterministic"))
-                policy = _policy(name)
+                policy = _policy(name, **more)
                 policy.load(state)
                 assert msgspec.msgpack.encode(policy.state(), order="deterministic") == msgspec.msgpack.encode(
                     state, order="deterministic"
@@ -151,6 +154,38 @@ def test_periodic_hears_labels_and_nothing_else() -> None:
         if isinstance(reaction, Replacement):
             taken.append((event, reaction.generation, sum(reaction.learner._counts.values())))  # type: ignore[attr-defined]
     assert taken == [(6, 1, 3), (13, 2, 3), (20, 3, 3)]
+
+
+def _periodic(leads: list[float]) -> list[tuple[int, int, int]]:
+    """Replacements by a policy with evidence: event, generation, and what the fresh learner had learned."""
+    policy, taken = _policy("periodic", period=107, min_warm=20, alpha=0.05), []
+    for event, lead in enumerate(leads):
+        if policy.background is not None:
+            policy.scored(lead)
+            policy.background.learn_one({}, "ok")
+        before, quiet_n = policy.background, policy.quiet_n((event + i, None) for i in range(200))
+        reaction = policy.on_learned(event)
+        if before is not None and quiet_n > 1:
+            assert (reaction, policy.background) == (None, before)
+        if isinstance(reaction, Replacement):
+            taken.append((event, reaction.generation, sum(reaction.learner._counts.values())))  # type: ignore[attr-defined]
+    return taken
+
+
+def test_periodic_waits_for_evidence_until_the_next_one_begins() -> None:
+    """A fresh learner that is better takes over with the label that makes it warm or later in the next period, when it
+    is shown; one that is no better is called off, and the next begins at its time."""
+    assert _periodic([0.0] * 500) == []
+    assert _periodic([0.9] * 300) == [(116, 1, 30), (223, 2, 30)]
+    assert _periodic([0.0] * 150 + [0.9] * 30) == [(176, 1, 90)]
+    assert _periodic([0.0] * 188 + [0.9] * 40) == [(223, 1, 30)]
+
+
+def test_periodic_leaves_labels_for_its_evidence() -> None:
+    """A fresh learner that is warmed until the next one begins could never be shown better."""
+    assert _policy("periodic", period=40, min_warm=30, alpha=0.05) is not None
+    with pytest.raises(ValueError, match="min_warm = 31: must be 10 or more below period = 40"):
+        _policy("periodic", period=40, min_warm=31, alpha=0.05)
 
 
 def test_periodic_may_warm_all_the_time() -> None:

@@ -16,6 +16,7 @@ from learners._recall_trial import clearly_below, loss_of
 from learners.adaptation import AdaptationPolicy, Replacement
 from learners.base import Learner
 from learners.baselines import Majority, Mean
+from learners.errors import SnapshotError
 from learners.hoeffding_tree import HoeffdingTree
 from learners.policies import build_policy
 from learners.recurring import RecurringConcepts
@@ -24,16 +25,19 @@ from tests.learners.drifting import concepts
 __all__: list[str] = []
 
 EACH_N, DELAY_N = 700, 60
+ALPHA = 0.05  # what a configuration says by default
 
 
 class _Run:
-    """A learner under a policy on a stream whose drifts are told `DELAY_N` labels late."""
+    """A learner under a policy on a stream whose drifts are told `DELAY_N` labels late; compared as in the service."""
 
     def __init__(self, policy: str, order: str, seed: int = 1, *, warned: bool = False, restart: bool = False) -> None:
         self.learner: Learner = HoeffdingTree()
         self.restart, self.name = restart, policy
         self.policy = self._new()
         self.errors: list[int] = []
+        self.replaced: list[int] = []
+        self.compared_n = 0
         for event, (x, y) in enumerate(concepts(order, EACH_N, seed)):
             since = event % EACH_N
             if warned and event > EACH_N and since == DELAY_N // 2:
@@ -44,22 +48,21 @@ class _Run:
 
     def _new(self) -> AdaptationPolicy:
         policy = build_policy(
-            self.name, lambda _: HoeffdingTree(), lambda: self.learner, {"min_warm": 200, "cooldown": 300}
-        )
+            self.name, lambda _: HoeffdingTree(), lambda: self.learner,
+            {"min_warm": 200, "cooldown": 300, "alpha": ALPHA},
+        )  # fmt: skip
         assert policy is not None
         return policy
 
     def _place(self, reaction: object) -> None:
         if isinstance(reaction, Replacement):
             self.learner = reaction.learner
+            self.replaced.append(reaction.event)
 
     def _step(self, event: int, x: dict[str, float | str], y: Any) -> None:
         self.errors.append(int(self.learner.predict_one(x) != y))
-        self.learner.learn_one(x, y)
-        if self.policy.background is not None:
-            self.policy.background.learn_one(x, y)
-        self.policy.observe(x, y)
-        self._place(self.policy.on_learned(event))
+        self.compared_n += self.policy.background is not None
+        self._place(_lesson(self.policy, self.learner, event, x, y))
         if self.restart and event % 97 == 11:
             state = msgspec.msgpack.encode(self.policy.state(), order="deterministic")
             self.policy = self._new()
@@ -72,12 +75,30 @@ class _Run:
         return next((n for n in range(50, EACH_N) if sum(own[n - 50 : n]) <= 10), EACH_N)
 
 
+def _lesson(policy: AdaptationPolicy, in_place: Learner, event: int, x: Any, y: Any) -> Any:
+    """What the service does with a label: compare, let both learn, tell the policy."""
+    _compare(policy, in_place, x, y)
+    in_place.learn_one(x, y)
+    policy.observe(x, y)
+    return policy.on_learned(event)
+
+
+def _compare(policy: AdaptationPolicy, in_place: Any, x: Any, y: Any) -> None:
+    """By the probability of the true class; then the learner in the background learns."""
+    background: Any = policy.background
+    if background is not None:
+        policy.scored(background.predict_proba_one(x).get(y, 0.0) - in_place.predict_proba_one(x).get(y, 0.0))
+        background.learn_one(x, y)
+
+
 @pytest.mark.parametrize("warned", [False, True])
 def test_a_concept_that_returns_is_recovered_sooner(*, warned: bool) -> None:
-    """On A B A B recovery at each return takes at most two thirds of the labels that warm replacement needs."""
+    """On A B A B a retired learner is back within 60 labels of the drift at each return, and recovery takes at most two
+    thirds of the labels that warm replacement needs."""
     recalling, warm = (_Run(name, "ABAB", warned=warned) for name in ("recurring", "warm_replacement"))
     assert isinstance(recalling.policy, RecurringConcepts)
     assert recalling.policy.recalled_n == 2
+    assert [event for event in recalling.replaced if event % EACH_N - DELAY_N <= 60] == recalling.replaced[1:]
     for part in (2, 3):
         assert recalling.recovery_n(part) <= 2 * warm.recovery_n(part) // 3
         part_errors = slice(part * EACH_N, (part + 1) * EACH_N)
@@ -97,8 +118,10 @@ def test_new_concepts_cost_no_more_than_warm_replacement(order: str, share: floa
 
 
 def test_a_restart_in_the_middle_changes_nothing() -> None:
-    """With the policy packed and unpacked every 97 events, trials included, each answer stays the same."""
-    straight, restarted = _Run("recurring", "ABA"), _Run("recurring", "ABA", restart=True)
+    """With the policy packed and unpacked every 97 events, trials and comparisons included, each answer is the same."""
+    straight, restarted = (_Run("recurring", "ABAC", seed=2, restart=restart) for restart in (False, True))
+    assert straight.compared_n > 97
+    assert restarted.replaced == straight.replaced
     assert restarted.errors == straight.errors
     assert restarted.learner.snapshot() == straight.learner.snapshot()
 
@@ -156,22 +179,123 @@ def test_a_learner_of_the_same_concept_replaces_the_older_one() -> None:
     assert _drifts(policy, "xxxxxx") == [1] * 6
 
 
-def test_a_wrong_recall_is_undone_when_the_fresh_learner_is_warm() -> None:
-    """A retired learner that fits the first labels only gives way to the fresh one, and stays in the pool."""
-    in_place: list[Learner] = [_said("x")]
-    policy = _recurring(lambda: in_place[0], min_warm=100)
-    placed = []
-    labels = ["x"] * 100 + ["y"] * 150 + ["x"] * 40 + ["z"] * 200
-    for event, y in enumerate(labels):
-        if event in {100, 280}:
-            placed.append(policy.on_drift(event))
-        placed.append(_label(policy, event, y))
-        if isinstance(placed[-1], Replacement):
-            in_place[0] = placed[-1].learner
-    replacements = [r for r in placed if r is not None]
-    assert [r.learner.predict_one({}) for r in replacements] == ["y", "x", "z"]
-    assert [r.generation for r in replacements] == [1, 2, 3]
-    assert (policy.pool_n, policy.recalled_n) == (2, 0)
+class _Heard:
+    """A policy and the majority in place, told labels and drifts; what each replacement says, and after which label."""
+
+    def __init__(self, **parameters: Any) -> None:
+        self.in_place: Learner = _said("x")
+        self.policy = _recurring(lambda: self.in_place, **parameters)
+        self.event = 0
+        self.placed: list[tuple[int, Any]] = []
+        self.generations: list[int] = []
+
+    def drift(self) -> None:
+        """A drift before the next label."""
+        self._take(self.policy.on_drift(self.event))
+
+    def labels(self, said: str) -> None:
+        """One after the other; the learner in place learns nothing, so that it stays what it is."""
+        for y in said:
+            _compare(self.policy, self.in_place, {}, y)
+            self._take(_label(self.policy, self.event, y))
+            self.event += 1
+
+    def _take(self, reaction: Replacement | None) -> None:
+        if reaction is not None:
+            self.in_place = reaction.learner
+            self.placed.append((self.event, reaction.learner.predict_one({})))
+            self.generations.append(reaction.generation)
+
+
+@pytest.mark.parametrize("alpha", [1.0, ALPHA])
+def test_a_wrong_recall_is_undone_when_the_fresh_learner_is_warm(alpha: float) -> None:
+    """A retired learner that fits the first labels only gives way to the fresh one, and stays in the pool; with
+    evidence within 10 labels more."""
+    heard = _Heard(min_warm=100, alpha=alpha)
+    heard.labels("x" * 100)
+    heard.drift()
+    heard.labels("y" * 180 + "x" * 15)
+    heard.drift()
+    heard.labels("x" * 20 + "z" * 200)
+    assert [said for _, said in heard.placed] == ["y", "x", "z"]
+    assert heard.generations == [1, 2, 3]
+    assert heard.placed[1][0] < 315
+    assert 394 <= heard.placed[2][0] <= (394 if alpha == 1.0 else 404)
+    assert (heard.policy.pool_n, heard.policy.recalled_n) == (2, 0)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.4])
+def test_coin_flips_recall_and_replace_nobody(share: float) -> None:
+    """Where a share of labels is flipped, none of 50 policies with the opposite learner in its pool gives way in six
+    drifts, though most do when no evidence is asked for."""
+    changed = {alpha: sum(_flipped(alpha, share, seed) for seed in range(50)) for alpha in (1.0, ALPHA)}
+    assert changed[ALPHA] == 0
+    assert changed[1.0] > 25
+
+
+def _flipped(alpha: float, share: float, seed: int) -> bool:
+    heard = _Heard(min_warm=100, cooldown=200, alpha=alpha)
+    for y in "xyx":
+        heard.labels(y * 450)
+        heard.drift()
+    heard.labels("x" * 200)
+    assert heard.policy.pool_n == 2 or alpha == 1.0
+    before, rng = len(heard.placed), np.random.default_rng(seed)
+    for _ in range(6):
+        heard.drift()
+        heard.labels("".join("xy"[int(rng.random() < share)] for _ in range(220)))
+    return len(heard.placed) > before
+
+
+def test_what_waits_for_evidence_is_called_off_by_a_drift_after_the_cooldown() -> None:
+    """A fresh learner no better than the one in place is compared until it is stale, or begins anew with a drift; a
+    warning or a drift within the cooldown changes nothing."""
+    heard = _Heard(alpha=ALPHA)
+    heard.labels("x" * 50)
+    heard.drift()
+    heard.labels("x" * 41)
+    first = heard.policy.background
+    assert first is not None
+    heard.drift()
+    heard.policy.on_warning(heard.event)
+    assert heard.policy.ignored_n == 1
+    heard.labels("x" * 60)
+    assert heard.policy.background is first
+    heard.drift()
+    assert heard.policy.background is None
+    heard.labels("x" * 41)
+    assert heard.policy.background not in {None, first}
+    heard.labels("x" * 250)
+    assert heard.policy.background is None
+    assert (heard.placed, heard.policy.pool_n, heard.policy.recalled_n) == ([], 0, 0)
+
+
+def test_a_recall_that_no_evidence_corrects_is_confirmed() -> None:
+    """The fresh learner was a little better than the recalled one when it was warm, and not so afterwards."""
+    heard = _Heard(min_warm=46, alpha=ALPHA)
+    heard.labels("x" * 100)
+    heard.drift()
+    heard.labels("y" * 150 + "x" * 15)
+    heard.drift()
+    heard.labels("x" * 20 + "z" * 26)
+    assert heard.policy.background is not None
+    heard.labels("x" * 400)
+    assert [said for _, said in heard.placed] == ["y", "x"]
+    assert (heard.policy.pool_n, heard.policy.recalled_n) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"), [("recalled", 7), ("trial", {"rows": [[0.0]]}), ("trial", {"evidence": []}), ("gate", {})]
+)
+def test_a_state_that_contradicts_itself_is_refused(part: str, wrong: Any) -> None:
+    """A recall that is not in the pool, losses or evidence of other learners, a gate without its parts."""
+    policy = _recurring(alpha=ALPHA)
+    policy.on_drift(0)
+    _label(policy, 0, "x")
+    state = policy.state()
+    state[part] = state[part] | wrong if part == "trial" else wrong
+    with pytest.raises(SnapshotError):
+        _recurring(alpha=ALPHA).load(state)
 
 
 def _said(label: str) -> Learner:

@@ -17,7 +17,7 @@ __all__: list[str] = []
 POLICIES: dict[str, dict[str, Any]] = {
     "warm_replacement": {"min_warm": 20, "cooldown": 50},
     "reset": {"cooldown": 50},
-    "periodic": {"period": 120, "min_warm": 40},
+    "periodic": {"period": 80, "min_warm": 20},
     "local_repair": {"min_warm": 20, "cooldown": 50},
     "reweight": {"min_warm": 20, "cooldown": 50, "keep": 0.1},
     "recurring": {"min_warm": 20, "cooldown": 50, "sketch_n": 30, "pool": 2},
@@ -62,6 +62,8 @@ def test_it_reacts_and_batches_and_restarts_change_nothing(policy: str) -> None:
         ({"policy": "reweight", "pool": 3}, ["adaptation.pool = 3", "recurring"]),
         ({"policy": "reweight", "keep": 0.0}, ["adaptation.keep = 0.0", "(0, 1]"]),
         ({"policy": "periodic", "period": 100}, ["adaptation.min_warm = 200", "period = 100"]),
+        ({"policy": "periodic", "period": 205}, ["adaptation.min_warm = 200", "period = 205", "alpha"]),
+        ({"policy": "reset", "alpha": 0.1}, ["adaptation.alpha = 0.1", "recurring", "periodic"]),
         ({"policy": "recurring", "sketch_n": 3}, ["adaptation.sketch_n = 3", "30 or more"]),
         ({"min_warm": -1}, ["adaptation.min_warm = -1", "0 or more"]),
         ({"policy": "hope"}, ["adaptation.policy = 'hope'"]),
