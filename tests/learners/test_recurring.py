@@ -184,6 +184,7 @@ class _Heard:
 
     def __init__(self, **parameters: Any) -> None:
         self.in_place: Learner = _said("x")
+        self._parameters = parameters
         self.policy = _recurring(lambda: self.in_place, **parameters)
         self.event = 0
         self.placed: list[tuple[int, Any]] = []
@@ -192,6 +193,12 @@ class _Heard:
     def drift(self) -> None:
         """A drift before the next label."""
         self._take(self.policy.on_drift(self.event))
+
+    def restart(self) -> None:
+        """Go on with the policy that the state of this one gives."""
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(self.policy.state(), order="deterministic"))
+        self.policy = _recurring(lambda: self.in_place, **self._parameters)
+        self.policy.load(state)
 
     def labels(self, said: str) -> None:
         """One after the other; the learner in place learns nothing, so that it stays what it is."""
@@ -216,7 +223,9 @@ def test_a_wrong_recall_is_undone_when_the_fresh_learner_is_warm(alpha: float) -
     heard.drift()
     heard.labels("y" * 180 + "x" * 15)
     heard.drift()
-    heard.labels("x" * 20 + "z" * 200)
+    heard.labels("x" * 20)
+    heard.restart()
+    heard.labels("z" * 200)
     assert [said for _, said in heard.placed] == ["y", "x", "z"]
     assert heard.generations == [1, 2, 3]
     assert heard.placed[1][0] < 315
@@ -259,6 +268,9 @@ def test_what_waits_for_evidence_is_called_off_by_a_drift_after_the_cooldown() -
     heard.drift()
     heard.policy.on_warning(heard.event)
     assert heard.policy.ignored_n == 1
+    early, late = heard.event, heard.event + 50
+    assert heard.policy.quiet_n([(early, None), (early, True), (early, False), (early, None), (late, True)]) == 4
+    assert heard.policy.quiet_n([(late, True), (late, None)]) == 0
     heard.labels("x" * 60)
     assert heard.policy.background is first
     heard.drift()
@@ -271,7 +283,8 @@ def test_what_waits_for_evidence_is_called_off_by_a_drift_after_the_cooldown() -
 
 
 def test_a_recall_that_no_evidence_corrects_is_confirmed() -> None:
-    """The fresh learner was a little better than the recalled one when it was warm, and not so afterwards."""
+    """The fresh learner was a little better than the recalled one when it was warm, and not so afterwards; a restart
+    between does not forget that there was a recall."""
     heard = _Heard(min_warm=46, alpha=ALPHA)
     heard.labels("x" * 100)
     heard.drift()
@@ -279,6 +292,7 @@ def test_a_recall_that_no_evidence_corrects_is_confirmed() -> None:
     heard.drift()
     heard.labels("x" * 20 + "z" * 26)
     assert heard.policy.background is not None
+    heard.restart()
     heard.labels("x" * 400)
     assert [said for _, said in heard.placed] == ["y", "x"]
     assert (heard.policy.pool_n, heard.policy.recalled_n) == (1, 1)
