@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from learners import codec
+from learners._snapshots import Snapshots
 from learners._voters import Answer, Op, Voters, best_of
 from learners.base import Features, Label, Task
-from learners.errors import LearnerError, SnapshotError
+from learners.errors import LearnerError
 
 __all__ = ["CommitteeLearner"]
 
 _SPREAD_N = 100
 
 
-class CommitteeLearner:
+class CommitteeLearner(Snapshots):
     """Learners that answer together, behind the `Learner` protocol.
 
     Attributes
@@ -30,7 +30,6 @@ class CommitteeLearner:
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
-    kind: ClassVar[str]
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._begin(config)
@@ -46,12 +45,6 @@ class CommitteeLearner:
         self._voters = Voters(config["members"], self.task, seed=config["seed"], fading=config["fading"])
         self.learned_n = 0
         self._disagreements: deque[list[float]] = deque(maxlen=_SPREAD_N)
-        self._nbytes: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -209,42 +202,21 @@ class CommitteeLearner:
         if state:
             raise ValueError(f"{len(state)} values too many")
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration and state, the members' snapshots inside."""
-        data = codec.encode(
-            {
-                "kind": self.kind,
-                "config": self._config,
-                "members": self._voters.state(),
-                "learned_n": self.learned_n,
-                "disagreements": [list(row) for row in self._disagreements],
-                "own": self._own_state(),
-            }
-        )
-        self._nbytes = len(data)
-        return data
-
     @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The committee that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, or belong to another learner.
-        """
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
-            raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
-        learner = cls.__new__(cls)  # not built anew: members of some kinds take long to build
-        try:
-            learner._load(tree)  # noqa: SLF001 # its own class
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
+    def _built(cls, config: dict[str, Any]) -> Self:
+        learner = cls.__new__(cls)  # members of some kinds take long to build, and are restored
+        learner._begin(config)  # noqa: SLF001 # its own class
         return learner
 
-    def _load(self, tree: dict[str, Any]) -> None:
-        self._begin(tree["config"])
+    def _tree(self) -> dict[str, Any]:
+        return {
+            "members": self._voters.state(),
+            "learned_n": self.learned_n,
+            "disagreements": [list(row) for row in self._disagreements],
+            "own": self._own_state(),
+        }
+
+    def _take_over(self, tree: dict[str, Any]) -> None:
         self._voters.load(tree["members"])
         self.learned_n = int(tree["learned_n"])
         self._disagreements.extend([float(value) for value in row] for row in tree["disagreements"])

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learners import codec
 from learners._dense_table import State, Widths, begun, grown, loaded, stored
+from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
 from learners.clipping import RangeClip
 from learners.dense import DenseEncoder, News
-from learners.errors import LearnerError, SnapshotError
+from learners.errors import LearnerError
 
 __all__ = ["Answer", "DenseLearner", "Operation", "in_range"]
 
@@ -37,7 +37,7 @@ def in_range(name: str, value: float, allowed: str, *, holds: bool) -> None:
         raise ValueError(f"{name} = {value!r}: must be {allowed}")
 
 
-class DenseLearner:
+class DenseLearner(Snapshots):
     """A model behind the `Learner` protocol and, much faster, over blocks of dense rows.
 
     Rows are float64 [n, columns]; NaN is missing, and a column in `nominal` holds codes from 0. For classification
@@ -45,7 +45,6 @@ class DenseLearner:
     """
 
     task: Task = "classification"
-    kind: ClassVar[str]
     widths: ClassVar[Widths]
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -68,7 +67,6 @@ class DenseLearner:
         self._encoder = DenseEncoder(_COLUMNS_CAP, self._categories_cap)
         self._target = RangeClip()
         self._codes: dict[str, int] = {}
-        self._nbytes: int | None = None
 
     def _block(self, rows: Floats, labels: Any, out: Floats) -> None:
         raise NotImplementedError
@@ -85,11 +83,6 @@ class DenseLearner:
     def state_bytes(self) -> int:
         """Bytes of the model's arrays, which `budget_bytes` limits."""
         return sum(array.nbytes for array in self._state)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     def step_many(self, rows: ArrayLike, labels: ArrayLike) -> Floats:
         """Answers, each row's from before it is learned: probabilities [n, classes], or numbers [n].
@@ -277,41 +270,15 @@ class DenseLearner:
         if keep < 1.0:
             self._shrink(keep)
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration and state."""
-        tree = {
-            "kind": self.kind,
-            "config": self._config,
+    def _tree(self) -> dict[str, Any]:
+        return {
             "labels": list(self._codes),
             "encoder": self._encoder.state(),
             "target": self._target.state(),
             "state": stored(self._state),
         }
-        data = codec.encode(tree)
-        self._nbytes = len(data)
-        return data
 
-    @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, or belong to another learner.
-        """
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
-            raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
-        try:
-            learner = cls(**tree["config"])
-            learner._load(tree)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
-        learner._nbytes = len(data)
-        return learner
-
-    def _load(self, tree: dict[str, Any]) -> None:
+    def _take_over(self, tree: dict[str, Any]) -> None:
         self._encoder.load(tree["encoder"])
         self._target = RangeClip.from_state(tree["target"])
         self._codes = {str(label): code for code, label in enumerate(tree["labels"])}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from learners import codec
 from learners._examples import Examples
+from learners._snapshots import Snapshots
 from learners.base import Features, Label, Learner, Task
-from learners.errors import EstimatorRefusedError, LearnerError, SnapshotError
+from learners.errors import EstimatorRefusedError, LearnerError
 
 __all__ = ["Memory", "in_range"]
 
@@ -28,14 +28,13 @@ def in_range(name: str, value: float, allowed: str, *, holds: bool) -> None:
         raise ValueError(f"{name} = {value!r}: must be {allowed}")
 
 
-class Memory(ABC):
+class Memory(Snapshots, ABC):
     """A learner inside, and what is remembered for it; a policy says what happens after each example.
 
     `rebuilt_n` counts how often the learner inside was rebuilt.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
-    kind: ClassVar[str]
 
     def __init__(self, config: dict[str, Any], max_n: int) -> None:
         task, budget = config["task"], config["budget_bytes"]
@@ -48,7 +47,6 @@ class Memory(ABC):
         self._learned_n = 0
         self.rebuilt_n = 0
         self._inner = self._fresh()
-        self._nbytes: int | None = None
 
     def _fresh(self) -> Learner:
         from learners.build import build_learner
@@ -65,11 +63,6 @@ class Memory(ABC):
     def window_n(self) -> int:
         """How many examples are kept."""
         return len(self._kept)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     def predict_one(self, x: Features) -> Label | None:
         """What the learner inside says."""
@@ -142,7 +135,7 @@ class Memory(ABC):
         except LearnerError as error:
             return error
 
-    def _before(self, x: Features, y: Label) -> None:  # noqa: B027 - most policies look at nothing
+    def _before(self, x: Features, y: Label) -> None:
         """What the policy looks at before an example is learned."""
 
     @abstractmethod
@@ -186,50 +179,27 @@ class Memory(ABC):
         """What a policy adds to the snapshot."""
         return {}
 
-    def _load(self, state: dict[str, Any]) -> None:  # noqa: B027 - most policies add nothing
+    def _load(self, state: dict[str, Any]) -> None:
         """Take over what `_state` gave."""
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration, kept examples and the learner inside."""
-        tree = {
-            "kind": self.kind,
-            "config": self._config,
+    def _tree(self) -> dict[str, Any]:
+        return {
             "learned_n": self._learned_n,
             "rebuilt_n": self.rebuilt_n,
             "kept": self._kept.stored(),
             "policy": self._state(),
             "inner": self._inner.snapshot(),
         }
-        data = codec.encode(tree)
-        self._nbytes = len(data)
-        return data
 
-    @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, or belong to another learner.
-        """
+    def _take_over(self, tree: dict[str, Any]) -> None:
         from learners.registry import restore_learner
 
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
-            raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
-        try:
-            learner = cls(**tree["config"])
-            learner._kept.load(tree["kept"])
-            learner._learned_n, learner.rebuilt_n = int(tree["learned_n"]), int(tree["rebuilt_n"])
-            learner._load(tree["policy"])
-            learner._inner = restore_learner(tree["inner"])
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
-        if learner._inner.task != learner.task:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: the learner inside has another task")
-        learner._nbytes = len(data)
-        return learner
+        self._kept.load(tree["kept"])
+        self._learned_n, self.rebuilt_n = int(tree["learned_n"]), int(tree["rebuilt_n"])
+        self._load(tree["policy"])
+        self._inner = restore_learner(tree["inner"])
+        if self._inner.task != self.task:
+            raise ValueError("the learner inside has another task")
 
 
 def _with_labels(ops: Sequence[tuple[Features, Label | None]], start: int, room: int) -> list[Any]:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learners import codec
 from learners._regression_plan import RegressionPlan
+from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
 from learners.dense import DenseEncoder
-from learners.errors import LearnerError, SnapshotError
+from learners.errors import LearnerError
 
 __all__ = ["RegressionLearner"]
 
 Result = dict[str, float] | float | LearnerError | None
 
 
-class RegressionLearner:
+class RegressionLearner(Snapshots):
     """Regression trees behind the `Learner` protocol and, much faster, over blocks of dense rows.
 
     Rows are float64 [n, columns]; NaN is missing, and a column in `nominal` holds codes from 0. A target of NaN marks a
@@ -31,7 +31,6 @@ class RegressionLearner:
     """
 
     task: Task = "regression"
-    kind: ClassVar[str]
 
     def __init__(self, config: dict[str, Any]) -> None:
         columns, nominal = config["columns"], config["nominal"]
@@ -44,17 +43,11 @@ class RegressionLearner:
 
         self._ensemble = RegressionEnsemble(plan, columns, nominal)
         self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
-        self._nbytes: int | None = None
 
     @property
     def state_bytes(self) -> int:
         """Bytes of the trees as they stand, without places held free."""
         return self._ensemble.used_bytes
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     @property
     def replaced_n(self) -> int:
@@ -170,43 +163,16 @@ class RegressionLearner:
         """Let the tree that erred most over its last hundred answers begin anew; how many did (0 before any answer)."""
         return self._ensemble.repair()
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration and state."""
+    def _tree(self) -> dict[str, Any]:
         from learners._regression_state import tree_of
 
-        data = codec.encode(
-            {
-                "kind": self.kind,
-                "config": self._config,
-                "encoder": self._encoder.state(),
-                "trees": tree_of(self._ensemble),
-            }
-        )
-        self._nbytes = len(data)
-        return data
+        return {"encoder": self._encoder.state(), "trees": tree_of(self._ensemble)}
 
-    @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, or belong to another learner.
-        """
+    def _take_over(self, tree: dict[str, Any]) -> None:
         from learners._regression_state import load_ensemble
 
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
-            raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
-        try:
-            learner = cls(**tree["config"])
-            learner._encoder.load(tree["encoder"])
-            load_ensemble(learner._ensemble, tree["trees"])
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
-        learner._nbytes = len(data)
-        return learner
+        self._encoder.load(tree["encoder"])
+        load_ensemble(self._ensemble, tree["trees"])
 
 
 def _answers(said: NDArray[np.float64]) -> list[float | None]:

@@ -6,23 +6,23 @@ A learner differs from another by its plan (`learners._tree_ensemble.Plan`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learners import codec
+from learners._snapshots import Snapshots
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
 from learners.dense import DenseEncoder
-from learners.errors import LearnerError, SnapshotError
+from learners.errors import LearnerError
 
 __all__ = ["TreeLearner"]
 
 _NEW = -2  # code of a label that is not known yet
 
 
-class TreeLearner:
+class TreeLearner(Snapshots):
     """Trees behind the `Learner` protocol and, much faster, over blocks of dense rows.
 
     Rows are float64 [n, columns]; NaN is missing, and a column in `nominal` holds codes from 0. Labels are codes from
@@ -30,7 +30,6 @@ class TreeLearner:
     """
 
     task: Task = "classification"
-    kind: ClassVar[str]
     shape: ClassVar[TreeShape] = "bag"
 
     def __init__(self, config: dict[str, Any], subspace: int = ALL_COLUMNS) -> None:
@@ -48,17 +47,11 @@ class TreeLearner:
         self._ensemble = Ensemble(plan, columns, nominal)
         self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
         self._codes: dict[str, int] = {}
-        self._nbytes: int | None = None
 
     @property
     def state_bytes(self) -> int:
         """Bytes of the trees as they stand, without places held free."""
         return self._ensemble.used_bytes
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     @property
     def replaced_n(self) -> int:
@@ -216,44 +209,16 @@ class TreeLearner:
 
         fade(self._ensemble, keep)
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration and state."""
+    def _tree(self) -> dict[str, Any]:
         from learners._tree_state import tree_of
 
-        data = codec.encode(
-            {
-                "kind": self.kind,
-                "config": self._config,
-                "labels": list(self._codes),
-                "encoder": self._encoder.state(),
-                "trees": tree_of(self._ensemble),
-            }
-        )
-        self._nbytes = len(data)
-        return data
+        return {"labels": list(self._codes), "encoder": self._encoder.state(), "trees": tree_of(self._ensemble)}
 
-    @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, or belong to another learner.
-        """
+    def _take_over(self, tree: dict[str, Any]) -> None:
         from learners._tree_state import load_ensemble
 
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
-            raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
-        try:
-            learner = cls(**tree["config"])
-            learner._codes = {str(label): code for code, label in enumerate(tree["labels"])}
-            if len(learner._codes) != len(tree["labels"]):
-                raise ValueError("a label stands there twice")
-            learner._encoder.load(tree["encoder"])
-            load_ensemble(learner._ensemble, tree["trees"])
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
-        learner._nbytes = len(data)
-        return learner
+        self._codes = {str(label): code for code, label in enumerate(tree["labels"])}
+        if len(self._codes) != len(tree["labels"]):
+            raise ValueError("a label stands there twice")
+        self._encoder.load(tree["encoder"])
+        load_ensemble(self._ensemble, tree["trees"])
