@@ -97,7 +97,7 @@ def served_right(folded: Folded, classes: list[str]) -> list[bool]:
 def frozen_share(adversity: str, champion: str) -> float:
     """The share of right answers of the champion's twin that stops to learn when the adversity begins."""
     events, classes = stream(**ADVERSITIES[adversity])
-    only = contested(learners={champion: (LEARNERS | BAG)[champion]}, adaptation={"policy": "none"})
+    only = contested(learners={champion: (LEARNERS | BAG | FOREST)[champion]}, adaptation={"policy": "none"})
     folded = fold([event for event in events if _number(event) < HARD.start], only)
     folded.feed([e for e in events if _number(e) >= HARD.start and b'"prediction"' in e[:30]])
     return share(served_right(folded, classes))
@@ -162,6 +162,29 @@ def test_what_is_done_on_the_alarm_alone_costs_no_more_than_stated(policy: str) 
     done = [body["event"] for body in reactions(folded)]
     assert done
     assert all(later - earlier >= POLICIES[policy]["cooldown"] for earlier, later in pairwise(done))
+
+
+FOREST = {"forest": {"estimator": "anchorwatch.AdaptiveRandomForest", "parameters": {"trees": 5}}}
+FOREST_MARGINS = {"20 % flipped": 0.05, "50 % flipped": 0.30}
+
+
+@pytest.mark.parametrize("adversity", ADVERSITIES)
+def test_a_forest_alone_costs_no_more_than_stated(adversity: str) -> None:
+    """A forest is left to itself and renews its trees on their own errors: without another learner beside it, it learns
+    what it is told, and the margin that false labels cost is stated apart."""
+    events, classes = stream(**ADVERSITIES[adversity])
+    folded = fold(events, contested(learners=FOREST))
+    assert share(served_right(folded, classes)) >= frozen_share(adversity, "forest") - FOREST_MARGINS.get(
+        adversity, MARGIN
+    )
+    assert reactions(folded) == []
+
+
+def test_beside_a_calm_learner_a_forest_costs_little() -> None:
+    """Half of the labels flipped, naive Bayes in place and a forest as its challenger: it is not promoted on noise."""
+    events, classes = stream(flipped=0.5)
+    folded = fold(events, contested(learners={"bayes": LEARNERS["bayes"], **FOREST}))
+    assert share(served_right(folded, classes)) >= frozen_share("50 % flipped", "bayes") - MARGIN
 
 
 def test_without_labels_nobody_is_promoted() -> None:
