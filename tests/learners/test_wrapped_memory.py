@@ -1,0 +1,22 @@
+"""What holds other learners stays within its byte budget over a million examples with names."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.memory import CASES, grown
+
+__all__: list[str] = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_snapshot_stays_within_its_limit(name: str) -> None:
+    """Ever more categories, classes and names, other rules and scales: no snapshot is larger than the budgets allow.
+
+    A million examples, or 100,000 where that would take minutes (`python -m benchmarks.memory` takes them).
+    """
+    case = CASES[name]
+    if name.startswith("scikit"):
+        pytest.importorskip("sklearn", reason="scikit-learn is an extra: install anchorwatch[sklearn]")
+    assert grown(case, 1_000_000 if case.quick else 100_000) <= case.limit
