@@ -163,18 +163,19 @@ class DenseLearner(Snapshots):
         return [said if isinstance(said, dict) else {} for said in self._answers(examples)]
 
     def _answers(self, examples: Sequence[Features]) -> list[Answer]:
-        rows = [self._encoder.row(x) for x in examples]
-        if not rows:
+        if not examples:
             return []
-        said = self._run(np.concatenate(rows), np.full(len(rows), self._unlabelled))
-        return [self._named(one) for one in said]
+        asked = np.zeros(len(examples), dtype=np.bool_)
+        return self._named(self._run(self._encoder.rows(examples, asked), np.full(len(examples), self._unlabelled)))
 
-    def _named(self, said: Floats) -> Answer:
+    def _named(self, said: Floats) -> list[Answer]:
+        """Rows of what the kernel said as answers: by label in order of text, empty where nothing is known."""
         if self.task == "regression":
-            return None if math.isnan(said[0]) else float(said[0])
-        if not said.any():
-            return {}
-        return {label: float(said[code]) for label, code in sorted(self._codes.items()) if code < len(said)}
+            return [None if math.isnan(number) else number for number in said[:, 0].tolist()]
+        known = sorted((label, code) for label, code in self._codes.items() if code < said.shape[1])
+        labels = [label for label, _ in known]
+        rows = said[:, [code for _, code in known]].tolist()
+        return [dict(zip(labels, row, strict=True)) if any(row) else {} for row in rows]
 
     def learn_one(self, x: Features, y: Label) -> None:
         """Learn one labelled example; features and categories beyond the byte budget are left out.
@@ -185,8 +186,9 @@ class DenseLearner(Snapshots):
             a label that is no finite number, beyond `classes_cap`, or of a class that the byte budget does not hold;
             nothing was learned.
         """
-        label = self._accepted(x, y, self._encoder.news(x))
-        self._run(self._encoder.row(x), np.array([label]))
+        (error,) = self.run_examples([(x, y)])
+        if isinstance(error, LearnerError):
+            raise error
 
     def learn_examples(self, examples: Sequence[tuple[Features, Label]]) -> list[LearnerError | None]:
         """Learn the examples in order, bit for bit as `learn_one` does but several times faster; an error for each."""
@@ -195,37 +197,52 @@ class DenseLearner(Snapshots):
 
     def run_examples(self, ops: Sequence[Operation]) -> list[Answer | LearnerError]:
         """Answer where the label is None, learn otherwise, in order; answers, and None or an error for the learned."""
+        said = self.judge_examples(ops)
+        return [
+            result if y is None or isinstance(result, LearnerError) else None
+            for (_, y), result in zip(ops, said, strict=True)
+        ]
+
+    def judge_examples(self, ops: Sequence[Operation]) -> list[Answer | LearnerError]:
+        """As `run_examples`, but of a learned example what was said before: its class's probability, or the number."""
         results: list[Answer | LearnerError] = [None] * len(ops)
-        rows: list[Floats] = []
+        places: list[int] = []
         labels: list[float] = []
-        asked: list[tuple[int, int]] = []  # place in the block, place in the results
+        plain = not self._encoder.has_text and self._encoder.whole([x for x, _ in ops])
         for i, (x, y) in enumerate(ops):
-            if y is None:
-                asked.append((len(rows), i))
-                rows.append(self._encoder.row(x))
-                labels.append(self._unlabelled)
-                continue
-            news = self._encoder.news(x)
-            if news != _NO_NEWS or (self.task == "classification" and str(y) not in self._codes):
-                self._flush(rows, labels, asked, results)  # the state may grow: what came before is learned before
-            try:
-                labels.append(self._accepted(x, y, news))
-                rows.append(self._encoder.row(x))
-            except LearnerError as error:
-                results[i] = error
-        self._flush(rows, labels, asked, results)
+            label = self._unlabelled
+            if y is not None:
+                news = _NO_NEWS if plain else self._encoder.news(x)
+                if news != _NO_NEWS or (self.task == "classification" and str(y) not in self._codes):
+                    self._flush(ops, places, labels, results)  # the state may grow: what came before is learned before
+                    plain = False
+                try:
+                    label = self._accepted(x, y, news)
+                except LearnerError as error:
+                    results[i] = error
+                    continue
+            places.append(i)
+            labels.append(label)
+        self._flush(ops, places, labels, results)
         return results
 
     def _flush(
-        self, rows: list[Floats], labels: list[float], asked: list[tuple[int, int]],
-        results: list[Answer | LearnerError],
-    ) -> None:  # fmt: skip
-        if rows:
-            said = self._run(np.concatenate(rows), np.array(labels))
-            for at, i in asked:
-                results[i] = self._named(said[at])
-        for gathered in (rows, labels, asked):
-            gathered.clear()
+        self, ops: Sequence[Operation], places: list[int], labels: list[float], results: list[Answer | LearnerError]
+    ) -> None:
+        """Run what was gathered in one call of the kernel; its labels have their places, and it brings no news."""
+        if places:
+            targets = np.array(labels)
+            learned = ~np.isnan(targets) if self.task == "regression" else targets >= 0
+            said = self._run(self._encoder.rows([ops[i][0] for i in places], learned), targets)
+            for i, answer in zip(places, self._named(said), strict=True):
+                results[i] = answer
+            if self.task == "classification":
+                taught = np.flatnonzero(learned)
+                given = said[taught, targets[taught].astype(np.int64)].tolist()
+                for at, probability in zip(taught.tolist(), given, strict=True):
+                    results[places[at]] = probability
+        places.clear()
+        labels.clear()
 
     def _accepted(self, x: Features, y: Label, news: News) -> float:
         """The label as the kernel takes it, once there is a place for all that is new."""
@@ -246,7 +263,6 @@ class DenseLearner(Snapshots):
 
     def _make_room(self, x: Features, news: News, classes: int) -> None:
         if news == _NO_NEWS and classes <= len(self._state.table):
-            self._encoder.learn(x, news)
             return
         for wanted in (news, _NO_NEWS):
             try:
@@ -255,7 +271,7 @@ class DenseLearner(Snapshots):
                 if wanted is _NO_NEWS:
                     raise LearnerError(f"class number {classes}: {error}") from error
                 continue
-            self._encoder.learn(x, wanted)
+            self._encoder.add(wanted)
             return
 
     def forget(self, keep: float) -> None:
