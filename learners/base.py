@@ -31,7 +31,7 @@ class Learner(Protocol):
         """The most probable class (ties: the first in order of text), or the number; None while nothing is known."""
 
     def predict_proba_one(self, x: Features) -> dict[str, float]:
-        """Probability per class, finite, summing to 1; empty while nothing is known, and for regression."""
+        """Probability per class, in order of text, finite, sum 1; empty while nothing is known, and for regression."""
 
     def learn_one(self, x: Features, y: Label) -> None:
         """Learn one labelled example.

@@ -40,6 +40,7 @@ from stream.validate import Rules
 __all__ = ["FoldOutput", "MonitorFold"]
 
 Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
+_When = tuple[int, int, int, int | None]  # the parts of a Steer, which is made only of what raised an alarm
 
 _LEARNED = (LabelResult.JOINED, LabelResult.LATE)
 _FIRST_ERROR_ORDER = 1 << 20
@@ -107,9 +108,7 @@ class MonitorFold:
         self._said = 0
         self._batch: MonitorBatch
         self._backfill: list[bool] = []
-        self._watched: dict[
-            int, tuple[int, int, int, int | None]
-        ] = {}  # by event of the batch: when errors that steer the learners came
+        self._watched: dict[int, _When] = {}  # by event of the batch: when errors that steer the learners came
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
         """Take a batch; returns its outputs in the order of events."""

@@ -127,6 +127,36 @@ def test_further_warnings_keep_the_background_learner() -> None:
     assert policy.background is first
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from(["label", "warning", "drift"]), st.floats(-1.0, 1.0)), max_size=400),
+    st.integers(0, 30), st.sampled_from([1, 5, 40]), st.integers(0, 3),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_nothing_changes_within_what_is_said_to_be_quiet(
+    log: list[tuple[str, float]], min_warm: int, cooldown: int, lean: int
+) -> None:
+    """Wherever it is asked, the learner in the background is the same, and nobody is replaced, up to the last but one
+    of what `quiet_n` says, whatever differences come."""
+    policy = WarmReplacement(_fresh, min_warm=min_warm, cooldown=cooldown, alpha=0.3)
+    coming = [(event, {"label": None, "warning": False, "drift": True}[kind]) for event, (kind, _) in enumerate(log)]
+    quiet_until = -1
+    for event, (kind, difference) in enumerate(log):
+        if policy.background is not None and event > quiet_until:
+            quiet_until = event + policy.quiet_n(iter(coming[event:])) - 1
+        before, generation = policy.background, policy.generation
+        if kind == "warning":
+            policy.on_warning(event)
+        elif kind == "drift":
+            policy.on_drift(event)
+        else:
+            if policy.background is not None:
+                policy.scored(min(1.0, difference + 0.5 * lean))
+            policy.on_learned(event)
+        if event < quiet_until:
+            assert policy.background is before
+            assert policy.generation == generation
+
+
 def test_each_generation_is_fresh() -> None:
     """Generations count up, and each fresh learner is asked for by its number."""
     asked: list[int] = []

@@ -10,6 +10,7 @@ import pytest
 from learners import LearnerError, SnapshotError
 from learners.base import Label, Learner
 from learners.baselines import Majority, Mean
+from learners.blocks import judge_examples, run_examples
 from learners.frozen import FrozenProbe
 from learners.registry import LEARNERS, LearnerEntry, restore_learner
 from tests.learners.streams import answer, labelled, separable, step
@@ -46,6 +47,7 @@ def _check_answers(learner: Learner, x: dict[str, float | str]) -> None:
         assert one is None or math.isfinite(float(one))
         return
     assert all(0.0 <= p <= 1.0 for p in scores.values())
+    assert list(scores) == sorted(scores)
     assert not scores or math.isclose(math.fsum(scores.values()), 1.0, abs_tol=1e-9)
     assert one == (max(sorted(scores), key=lambda label: scores[label]) if scores else None)
 
@@ -132,6 +134,25 @@ def test_classes_and_features_come_and_go(name: str, entry: LearnerEntry) -> Non
         assert "refund" in learner.predict_proba_one({"a": 0.0, "b": 0.0, "shop": "N"})
     assert bool(refused) == (name in TWO_CLASSES)
     assert all("OneVsRestClassifier" in reason for reason in refused)
+
+
+def test_a_judged_block_says_what_was_said_before_it_was_learned(entry: LearnerEntry) -> None:
+    """Judged by an example: its class's probability, or the number, as asked for just before; and learned alike."""
+    stream = separable(entry.task, 200)
+    judged, twin = entry.build(1), entry.build(1)
+    expected: list[object] = []
+    for x, y in stream:
+        one, scores = answer(twin, x)
+        expected.append(one if entry.task == "regression" else scores.get(str(y), 0.0))
+        expected.append(run_examples(twin, [(x, None)])[0])
+        twin.learn_one(x, y)
+    found: list[object] = []
+    for start, stop in ((0, 1), (1, 60), (60, 200)):
+        ops = [op for x, y in stream[start:stop] for op in ((x, None), (x, y))]
+        said = judge_examples(judged, ops)
+        found += [result for asked, learned in zip(said[::2], said[1::2], strict=True) for result in (learned, asked)]
+    assert found == expected
+    assert judged.snapshot() == twin.snapshot()
 
 
 def test_snapshot_at_any_cut_changes_nothing(entry: LearnerEntry) -> None:

@@ -57,6 +57,22 @@ def test_bounds_hold_the_mean_and_agree_with_the_evidence(differences: list[floa
             assert (low > least) == (sequence.log_evidence(least) > math.log(20))
 
 
+@given(st.lists(st.floats(-1.0, 1.0), max_size=300), st.floats(0.001, 0.5), st.sampled_from([1, 3, 10]))
+@settings(max_examples=60, deadline=None)
+def test_the_soonest_evidence_is_not_said_too_late(differences: list[float], alpha: float, step: int) -> None:
+    """However the stream goes on, the evidence is not there before `soonest`; that is a multiple of the step."""
+    sequence, wanted = ConfidenceSequence(), -math.log(alpha)
+    for difference in differences:
+        sequence.add(difference)
+    n = sequence.soonest(wanted, step)
+    assert n % step == 0 < n
+    for further in (1.0, 0.6):
+        twin = ConfidenceSequence.from_state(sequence.state())
+        for _ in range(n - step):
+            twin.add(further)
+        assert n == step or twin.log_evidence() < wanted
+
+
 def test_coverage_at_every_look() -> None:
     """Over 400 dependent streams of 1,500 differences, looked at after each, the lower bound passes the running average
     of the conditional means at level 0.1 in no more than a binomial 0.1 allows (expected: far fewer)."""
