@@ -149,6 +149,7 @@ class MeanSignals:
             return []
         views: dict[str, NDArray[np.float64]] = {}
         spoken: list[Spoken] = []
+        warns = self.kind == "concept"  # what learners adapt to; nobody else hears warnings
         for watch in self._watches:
             if watch.bank is None:
                 continue
@@ -159,7 +160,7 @@ class MeanSignals:
             result = watch.bank.update_many(views[view] if whole else views[view][:, watch.columns], index)
             self._note(watch, result)
             alarms = self._with_ends(result.alarms, watch, index) if watch.recipe.repeats else result.alarms
-            spoken += [self._speak(alarm, watch, start) for alarm in alarms]
+            spoken += [self._speak(alarm, watch, start) for alarm in alarms if warns or alarm.status != base.WARNING]
         return spoken
 
     def _with_ends(self, alarms: list[base.Alarm], watch: _Watch, index: NDArray[np.int64]) -> list[base.Alarm]:
