@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
     "window of linear regression": Case(_window, _TWO, task="regression"),
     "adaptive window of naive Bayes": Case(_adaptive, _TWO, quick=False),
     "decay of a Hoeffding tree": Case(_decay, _TWO),
-    "best expert": Case(lambda: _committee("best_expert", "BestExpert"), _TWO),
+    "best expert": Case(lambda: _committee("best_expert", "BestExpert"), _TWO, quick=False),
     "majority vote": Case(lambda: _committee("majority_vote", "MajorityVote"), _TWO, quick=False),
     "weighted vote": Case(lambda: _committee("weighted_vote", "WeightedVote"), _TWO, quick=False),
     "river softmax": Case(lambda: _river("linear_model.SoftmaxRegression"), FRAME),
@@ -108,7 +108,7 @@ CASES: dict[str, Case] = {
         1 << 20,
         quick=False,
     ),
-    "scikit-learn ridge": Case(_sklearn, _TWO, task="regression"),
+    "scikit-learn ridge": Case(_sklearn, _TWO, quick=False, task="regression"),
 }
 
 
