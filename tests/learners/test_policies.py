@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from learners.adaptation import AdaptationPolicy, Repaired, Replacement
+from learners.adaptation import AdaptationPolicy, Repaired, Replacement, WarmReplacement
 from learners.base import Learner
 from learners.baselines import Majority
+from learners.build import build_learner
 from learners.errors import LearnerError, SnapshotError
 from learners.leveraging_bagging import LeveragingBagging
 from learners.policies import PARAMETERS, build_policy
+from learners.registry import restore_learner
 
 __all__: list[str] = []
 
@@ -63,6 +66,21 @@ def _learn(policy: AdaptationPolicy, event: int) -> Replacement | Repaired | Non
 def test_none_is_no_policy() -> None:
     """`none` has nothing that could react."""
     assert build_policy("none", _fresh, Majority, SETTINGS) is None
+
+
+def test_auto_leaves_forests_to_themselves() -> None:
+    """A forest, ours or river's, has no policy; everything else is replaced warm, a bag and a single tree too."""
+    forests = [
+        build_learner("anchorwatch.AdaptiveRandomForest", {"trees": 2}, task="classification", seed=1),
+        build_learner("anchorwatch.StreamingRandomPatches", {"trees": 2}, task="classification", seed=1),
+        build_learner("anchorwatch.AdaptiveRandomForestRegressor", {"trees": 2}, task="regression", seed=1),
+        build_learner("river.forest.ARFClassifier", {"n_models": 2}, task="classification", seed=1),
+    ]
+    assert [build_policy("auto", _fresh, partial(restore_learner, f.snapshot()), SETTINGS) for f in forests] == [
+        None
+    ] * 4
+    for other in (Majority(), LeveragingBagging(trees=2)):
+        assert isinstance(_policy("auto", other), WarmReplacement)
 
 
 def test_an_unknown_policy_is_refused() -> None:
