@@ -22,14 +22,17 @@ POLICIES: dict[str, dict[str, Any]] = {
     "reweight": {"min_warm": 20, "cooldown": 50, "keep": 0.1},
     "recurring": {"min_warm": 20, "cooldown": 50, "sketch_n": 30, "pool": 2},
 }
+# Many folds live here at once, and the default budget would be 32 MiB for each learner in each.
+SMALL = {"budget_bytes": 1 << 20}
+TREE = {"estimator": "anchorwatch.HoeffdingTree", "parameters": SMALL}
+BAG = {"estimator": "anchorwatch.OzaBaggingAdwin", "parameters": {"trees": 2, **SMALL}}
 ACTIONS = {"local_repair": "repaired", "reweight": "reweighted"}
 
 
 def settings(policy: str) -> Any:
     """A monitor with a bag and an adaptive tree under the policy."""
-    bag = {"estimator": "anchorwatch.OzaBaggingAdwin", "parameters": {"trees": 2}}
     return configured(
-        features=FEATURES, learners={"bag": bag, "tree": {"estimator": "anchorwatch.HoeffdingTree"}},
+        features=FEATURES, learners={"bag": BAG, "tree": TREE},
         reference={"n": 150, "window": 80}, adaptation={"policy": policy, **POLICIES[policy]},
     )  # fmt: skip
 
@@ -78,10 +81,8 @@ def test_what_a_policy_does_not_use_is_refused(adaptation: dict[str, Any], words
 
 def test_a_committee_adapts_and_restarts_exactly() -> None:
     """Learners that hold learners, nested too, replace a member on drift, with the same bits however it is cut."""
-    tree = {"estimator": "anchorwatch.HoeffdingTree"}
-    bag = {"estimator": "anchorwatch.OzaBaggingAdwin", "parameters": {"trees": 2}}
-    inner = {"estimator": "anchorwatch.BestExpert", "parameters": {"members": [tree, bag]}}
-    learner = {"estimator": "anchorwatch.WeightedVote", "parameters": {"members": [tree, bag, inner]}}
+    inner = {"estimator": "anchorwatch.BestExpert", "parameters": {"members": [TREE, BAG]}}
+    learner = {"estimator": "anchorwatch.WeightedVote", "parameters": {"members": [TREE, BAG, inner]}}
     config = configured(
         features=FEATURES, learners={"vote": learner}, reference={"n": 150, "window": 80},
         adaptation={"policy": "local_repair", "cooldown": 50},
