@@ -131,6 +131,7 @@ class KafkaTransport:
         if max_messages < 1:
             raise ValueError(f"max_messages={max_messages}: must be at least 1")
         consumer = _connected(self._consumer)
+        _remember_join(consumer)
         try:
             with translated("poll"):
                 polled = consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_messages)
@@ -344,6 +345,18 @@ def _connected(client: Any) -> Any:
     if client is None:
         raise BrokerUnavailableError("the transport is not started, or closed")
     return client
+
+
+def _remember_join(consumer: Any) -> None:
+    """Let a join of the group that is under way be finished by the next poll.
+
+    kafka-python 3.0 joins again where the topic's metadata has changed, be it that they came only after the first join.
+    If a poll ends before that join does, the library forgets that it needs one as soon as it has used the new metadata:
+    its result is never taken, and the member owns nothing, without a heartbeat or an error, for good.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 there is no public way to know
+    if coordinator._join_task is not None:  # noqa: SLF001
+        coordinator.request_rejoin()
 
 
 def _message(place: Any, record: Any) -> RawMessage:

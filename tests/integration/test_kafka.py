@@ -157,6 +157,26 @@ def test_two_members_share_and_hand_over(rig: KafkaRig) -> None:
     assert all(message.offset == got[message.partition][-1] + 1 for message in after)
 
 
+def test_a_join_that_a_poll_leaves_behind_is_finished(rig: KafkaRig) -> None:
+    """New partitions make the member join again; a poll ends before the join does, and the next ones finish it."""
+    from kafka import KafkaAdminClient  # not above: alone, its import warns
+
+    ensure_topics(rig._broker.bootstrap, {rig.topic: 1})
+    member = rig.join(1)
+    admin = KafkaAdminClient(bootstrap_servers=rig._broker.bootstrap)
+    admin.create_partitions({rig.topic: 3})
+    admin.close()
+    consumer = member._consumer
+    deadline = time.monotonic() + 30
+    while len(consumer._coordinator._metadata_snapshot[rig.topic]) < 3 and time.monotonic() < deadline:
+        consumer._cluster.request_update()
+        time.sleep(0.2)
+    while member.assignment() and time.monotonic() < deadline:
+        member.poll(0.001, 1)
+    time.sleep(1.0)
+    settle([member], 3, timeout_s=30)
+
+
 def test_a_killed_member_is_replaced(rig: KafkaRig) -> None:
     """A member that stops polling without leaving loses its partitions after the poll interval, to those that poll."""
     ensure_topics(rig._broker.bootstrap, {rig.topic: 2})
