@@ -167,6 +167,7 @@ class MonitorFold:
             self._mature(at, watermark, -1 if joined is None else joined[1])
             if answered is not None:
                 self._learn(*answered)
+                self._forget(answered[2])
             counts[at] = (join.next_number, counted.labels)
         self._work()
         self._speak(batch, counts, self._columns(batch, self._asked))
@@ -250,10 +251,7 @@ class MonitorFold:
         return (result, number) if number >= 0 else None
 
     def _mature(self, at: int, watermark: int, joined: int = -1) -> None:
-        """Score what has come of age and let the error signals see it; react to alarms of concept.
-
-        Features of what has been learned are needed no longer; prediction `joined` is yet to be learned.
-        """
+        """Score what has come of age and let the error signals see it; `joined` is yet to be learned."""
         for number, row in self.join.due(watermark):
             if number >= self._answered:
                 self._work()
@@ -270,7 +268,13 @@ class MonitorFold:
                 self._contend(number, row)
             self._errors(at, number, row)
             if number != joined:
-                row.features = []
+                self._forget(row)
+
+    @staticmethod
+    def _forget(row: PendingPrediction) -> None:
+        """The features of a prediction that has been judged and learned are needed no longer."""
+        if row.matured and row.label is not None:
+            row.features = []
 
     def _contend(self, number: int, row: PendingPrediction) -> None:
         """Let the learners contend for the champion's place; who wins it answers from the next prediction on."""
@@ -335,8 +339,6 @@ class MonitorFold:
         if self.feature_names and self.committee.learns and not row.features:
             return  # erased: there is nothing left to learn from
         x = present(self.feature_names, row.features) if self.committee.learns else {}
-        if row.matured:
-            row.features = []
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         moment = Steer(self.committee.order + 1, self.join.next_number, self._offset, self.watermark.value_ms)
         self.committee.learn(Lesson(moment, x, row.label, number, row.time_ms), in_reference=in_reference)

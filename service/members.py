@@ -68,7 +68,7 @@ class Member:
         self.failures = 0
         self.replacements = 0
         self.last_failure = ""
-        self._deferred = Deferred(name, Block(0))
+        self._deferred: Deferred  # of the work at hand
         self.learned, self.warmed = LearnedRange(), LearnedRange()  # what the learner was taught, and the one behind it
         self._warming: Learner | None = None
         self._swapped: list[int] = []  # orders of the last work's replacements

@@ -94,8 +94,7 @@ class Scoreboard:
     def add(self, row: PendingPrediction) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""
         label, no_change, tickets, answers = row.label, row.no_change, row.tickets, self._answers(row)
-        if row.segments is not None:
-            self.segments.add(row, answers)
+        self.segments.add(row, answers)
         known, classification = self.scores, self.classification
         for name, predicted, scores in answers:
             score = known.get(name) or self._score(name)

@@ -94,12 +94,14 @@ class Segments:
 
     def add(self, row: PendingPrediction, answers: Answers) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""
+        if row.segments is None:
+            return
         label = row.label
         for name, predicted, scores in answers:
             if not scored(name):
                 continue
             probability = None if scores is None else scores.get(label, 0.0)
-            for segment, tickets in (row.segments or {}).items():
+            for segment, tickets in row.segments.items():
                 score = self._score(segment, name)
                 if self.classification:
                     tickets[name] = score.add(label, predicted, probability, row.no_change)

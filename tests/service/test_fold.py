@@ -104,6 +104,26 @@ def test_a_label_may_outlive_the_window_of_its_prediction() -> None:
     folded.feed([prediction("q0", 5_001)])
 
 
+def test_features_are_kept_until_judged_and_learned() -> None:
+    """They are gone once both has happened, in whatever order and for repeated labels too; until then they are kept."""
+    config = configured(learners={"one": BAYES}, labels={"age": "1s"})
+    folded = fold([prediction(f"p{n}", n) for n in range(4)], config)
+    rows = [folded.monitor.join.row(n) for n in range(4)]
+
+    def kept() -> list[bool]:
+        return [bool(row.features) for row in rows]
+
+    folded.feed([label("p0", 10, "y"), label("p1", 20, "y")])
+    assert kept() == [True] * 4
+    folded.feed([label("p1", 1_500, "y")])  # it makes all of them mature, and says nothing new
+    assert kept() == [False, False, True, True]
+    folded.feed([label("p2", 1_600, "n")])
+    assert kept() == [False, False, False, True]
+    assert folded.monitor.committee.members["one"].learned.labels == 3
+    folded.feed([label("p2", 1_700, "y")])
+    assert kept() == [False, False, False, True]
+
+
 def test_a_duplicate_prediction_is_refused_and_changes_nothing() -> None:
     """The second prediction of an id is a reject that names its monitor; the first one stands."""
     folded = fold([prediction("p0", 0, prediction="y"), prediction("p0", 1, prediction="n")])
