@@ -6,6 +6,7 @@ A committee differs from another by how it combines answers, and by what it does
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -182,9 +183,9 @@ class CommitteeLearner(Snapshots):
             raise ValueError(f"keep = {keep}: must be in (0, 1]")
         self._voters.forget(keep)
 
+    @abstractmethod
     def _combined(self, answers: list[Answer]) -> Answer:
         """The committee's answer; `{}` or None where no member knows anything."""
-        raise NotImplementedError
 
     def _after_example(self) -> None:
         """What changes once members have been scored."""
@@ -203,9 +204,9 @@ class CommitteeLearner(Snapshots):
             raise ValueError(f"{len(state)} values too many")
 
     @classmethod
-    def _built(cls, config: dict[str, Any]) -> Self:
+    def _built(cls, tree: dict[str, Any]) -> Self:
         learner = cls.__new__(cls)  # members of some kinds take long to build, and are restored
-        learner._begin(config)  # noqa: SLF001 # its own class
+        learner._begin(tree["config"])  # noqa: SLF001 # its own class
         return learner
 
     def _tree(self) -> dict[str, Any]:

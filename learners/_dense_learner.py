@@ -6,35 +6,31 @@ A learner adds its kernel (`_block`), what forgetting means to it (`_shrink`), a
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from learners._checks import in_range
 from learners._dense_table import State, Widths, begun, grown, loaded, stored
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
+from learners.blocks import Operation, Result, unjudged
 from learners.clipping import RangeClip
 from learners.dense import DenseEncoder, News
 from learners.errors import LearnerError
 
-__all__ = ["Answer", "DenseLearner", "Operation", "in_range"]
+__all__ = ["Answer", "DenseLearner"]
 
 Floats = NDArray[np.float64]
 Answer = dict[str, float] | float | None
-Operation = tuple[Features, Label | None]
 
 _LARGEST = 1e50  # squares, times weights of 1e100, stay finite
 _TARGET = "target"
 _COLUMNS_CAP = 256
 _NO_NEWS = News((), ())
-
-
-def in_range(name: str, value: float, allowed: str, *, holds: bool) -> None:
-    """Raise a ValueError that names the parameter, its value and what is allowed, unless that holds."""
-    if not holds:
-        raise ValueError(f"{name} = {value!r}: must be {allowed}")
 
 
 class DenseLearner(Snapshots):
@@ -68,11 +64,13 @@ class DenseLearner(Snapshots):
         self._target = RangeClip()
         self._codes: dict[str, int] = {}
 
+    @abstractmethod
     def _block(self, rows: Floats, labels: Any, out: Floats) -> None:
-        raise NotImplementedError
+        """Answer rows into `out` [n, classes or 1], each before it is learned."""
 
+    @abstractmethod
     def _shrink(self, keep: float) -> None:
-        raise NotImplementedError
+        """Let what was learned count `keep` of what it did."""
 
     @property
     def columns(self) -> int:
@@ -195,17 +193,13 @@ class DenseLearner(Snapshots):
         results = self.run_examples(examples)
         return [result if isinstance(result, LearnerError) else None for result in results]
 
-    def run_examples(self, ops: Sequence[Operation]) -> list[Answer | LearnerError]:
+    def run_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """Answer where the label is None, learn otherwise, in order; answers, and None or an error for the learned."""
-        said = self.judge_examples(ops)
-        return [
-            result if y is None or isinstance(result, LearnerError) else None
-            for (_, y), result in zip(ops, said, strict=True)
-        ]
+        return unjudged(ops, self.judge_examples(ops))
 
-    def judge_examples(self, ops: Sequence[Operation]) -> list[Answer | LearnerError]:
+    def judge_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """As `run_examples`, but of a learned example what was said before: its class's probability, or the number."""
-        results: list[Answer | LearnerError] = [None] * len(ops)
+        results: list[Result] = [None] * len(ops)
         places: list[int] = []
         labels: list[float] = []
         plain = not self._encoder.has_text and self._encoder.whole([x for x, _ in ops])
@@ -226,9 +220,7 @@ class DenseLearner(Snapshots):
         self._flush(ops, places, labels, results)
         return results
 
-    def _flush(
-        self, ops: Sequence[Operation], places: list[int], labels: list[float], results: list[Answer | LearnerError]
-    ) -> None:
+    def _flush(self, ops: Sequence[Operation], places: list[int], labels: list[float], results: list[Result]) -> None:
         """Run what was gathered in one call of the kernel; its labels have their places, and it brings no news."""
         if places:
             targets = np.array(labels)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from learners._dense_learner import in_range
+from learners._checks import in_range
 
 __all__ = ["LOSSES", "SCHEDULES", "Rule", "Work", "rule_of", "work_for"]
 

@@ -5,16 +5,17 @@ The learner inside is built by name like any other; rebuilt means: a fresh one o
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from learners._checks import in_range
 from learners._examples import Examples
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Learner, Task
 from learners.errors import EstimatorRefusedError, LearnerError
 
-__all__ = ["Memory", "in_range"]
+__all__ = ["Memory"]
 
 DEPTH_CAP = 3
 _EXAMPLE = "anchorwatch.NaiveBayes"
@@ -22,13 +23,7 @@ _EXAMPLE = "anchorwatch.NaiveBayes"
 Answer = dict[str, float] | float | None
 
 
-def in_range(name: str, value: float, allowed: str, *, holds: bool) -> None:
-    """Raise a ValueError that names the parameter, its value and what is allowed, unless that holds."""
-    if not holds:
-        raise ValueError(f"{name} = {value!r}: must be {allowed}")
-
-
-class Memory(Snapshots, ABC):
+class Memory(Snapshots):
     """A learner inside, and what is remembered for it; a policy says what happens after each example.
 
     `rebuilt_n` counts how often the learner inside was rebuilt.

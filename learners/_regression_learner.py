@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from learners._regression_plan import RegressionPlan
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
+from learners.blocks import Operation, Result, unjudged
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError
 
 __all__ = ["RegressionLearner"]
-
-Result = dict[str, float] | float | LearnerError | None
 
 
 class RegressionLearner(Snapshots):
@@ -107,15 +106,11 @@ class RegressionLearner(Snapshots):
         """Learn the examples in order, bit for bit as `learn_one` does but several times faster; an error for each."""
         return [said if isinstance(said, LearnerError) else None for said in self.run_examples(examples)]
 
-    def run_examples(self, ops: Sequence[tuple[Features, Label | None]]) -> list[Result]:
+    def run_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """Answer (label None) or learn each example in order: the prediction, None where learned, or the error."""
-        said = self.judge_examples(ops)
-        return [
-            result if y is None or isinstance(result, LearnerError) else None
-            for (_, y), result in zip(ops, said, strict=True)
-        ]
+        return unjudged(ops, self.judge_examples(ops))
 
-    def judge_examples(self, ops: Sequence[tuple[Features, Label | None]]) -> list[Result]:
+    def judge_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """As `run_examples`, but of an example that was learned what had been predicted for it."""
         results: list[Result] = [None] * len(ops)
         rows: list[NDArray[np.float64]] = []

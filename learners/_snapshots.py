@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 from learners import codec
-from learners.errors import SnapshotError
+from learners.errors import LearnerError, SnapshotError
 
 __all__ = ["Snapshots"]
 
+_CONTRADICTIONS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, LearnerError)
 
-class Snapshots:
+
+class Snapshots(ABC):
     """Gives a learner `snapshot`, `restore` and `nbytes`; it says what its state is and how to take it over."""
 
     kind: ClassVar[str]
@@ -41,21 +44,24 @@ class Snapshots:
         if not isinstance(tree, dict) or tree.get("kind") != cls.kind:
             raise SnapshotError(f"this is no snapshot of {cls.kind!r}: restore a backup, or let it start anew")
         try:
-            learner = cls._built(tree["config"])
+            learner = cls._built(tree)
             learner._take_over(tree)  # noqa: SLF001 # its own class
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except SnapshotError:
+            raise
+        except _CONTRADICTIONS as error:
             raise SnapshotError(f"the snapshot of {cls.kind!r} contradicts itself: {error}") from error
         learner._nbytes = len(data)  # noqa: SLF001
         return learner
 
     @classmethod
-    def _built(cls, config: dict[str, Any]) -> Self:
-        return cls(**config)
+    def _built(cls, tree: dict[str, Any]) -> Self:
+        """The learner that takes the state over: an untrained one of the configuration."""
+        return cls(**tree["config"])
 
+    @abstractmethod
     def _tree(self) -> dict[str, Any]:
         """The state, beside the configuration, as `codec.encode` takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take_over(self, tree: dict[str, Any]) -> None:
         """Restore what `_tree` gave; any of the errors above where it contradicts itself."""
-        raise NotImplementedError

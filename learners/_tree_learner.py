@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from learners._snapshots import Snapshots
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
+from learners.blocks import Operation, Result, unjudged
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError
 
@@ -136,9 +137,7 @@ class TreeLearner(Snapshots):
         found: list[Any] = self.run_examples(examples)
         return found
 
-    def run_examples(
-        self, ops: Sequence[tuple[Features, Label | None]]
-    ) -> list[dict[str, float] | float | LearnerError | None]:
+    def run_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """Answer (label None) and learn examples in order, bit for bit as one by one but many times faster.
 
         Returns
@@ -147,15 +146,10 @@ class TreeLearner(Snapshots):
             of each: the probabilities of an answer; None of an example that was learned, or the error that
             `learn_one` would raise.
         """
-        return self._run(ops, judged=False)
+        return unjudged(ops, self.judge_examples(ops))
 
-    def judge_examples(
-        self, ops: Sequence[tuple[Features, Label | None]]
-    ) -> list[dict[str, float] | float | LearnerError | None]:
+    def judge_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """As `run_examples`, but of an example that was learned the probability that its class was given before."""
-        return self._run(ops, judged=True)
-
-    def _run(self, ops: Sequence[tuple[Features, Label | None]], *, judged: bool) -> list[Any]:
         known = self._codes
         codes = [-1 if y is None else known.get(y if type(y) is str else str(y), _NEW) for _, y in ops]
         whole = self._encoder.whole([x for x, _ in ops])
@@ -166,21 +160,21 @@ class TreeLearner(Snapshots):
                 if y is None or (str(y) in known and self._is_known(x)):
                     codes[place] = -1 if y is None else known[str(y)]
                     continue
-                self._run_block(results, ops, codes, range(start, place), judged=judged)
+                self._run_block(results, ops, codes, range(start, place))
                 try:
                     codes[place], start = self._admit(x, str(y)), place
                 except LearnerError as error:
                     results[place], start = error, place + 1
             whole = False  # columns may have come
-        self._run_block(results, ops, codes, range(start, len(ops)), judged=judged, whole=whole)
+        self._run_block(results, ops, codes, range(start, len(ops)), whole=whole)
         return results
 
     def _is_known(self, x: Features) -> bool:
         return self._encoder.is_known(x) or not any(self._encoder.news(x))
 
     def _run_block(
-        self, results: list[Any], ops: Sequence[tuple[Features, Label | None]], codes: list[int], part: range,
-        *, judged: bool, whole: bool = False,
+        self, results: list[Any], ops: Sequence[Operation], codes: list[int], part: range,
+        *, whole: bool = False,
     ) -> None:  # fmt: skip
         """Run a part of `ops`, of which at most the first brings news that were admitted, in one call of a kernel."""
         if not part:
@@ -191,11 +185,10 @@ class TreeLearner(Snapshots):
         asked = np.flatnonzero(labels < 0)
         for place, said in zip((asked + part.start).tolist(), self._named(shares[asked]), strict=True):
             results[place] = said
-        if judged:
-            learned = np.flatnonzero(labels >= 0)
-            given = shares[learned, labels[learned]].tolist()
-            for place, said in zip((learned + part.start).tolist(), given, strict=True):
-                results[place] = said
+        learned = np.flatnonzero(labels >= 0)
+        given = shares[learned, labels[learned]].tolist()
+        for place, probability in zip((learned + part.start).tolist(), given, strict=True):
+            results[place] = probability
 
     def repair(self) -> int:
         """Replace the tree with the most recent errors; how many were: 0 where there is a single tree."""

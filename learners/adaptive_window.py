@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from learners._memory import Memory, in_range
+from learners._checks import in_range
+from learners._memory import Memory
 from learners.base import Features, Label, Task
 from learners.errors import LearnerError
 

@@ -35,7 +35,7 @@ class Majority:
             raise ValueError(f"classes_cap = {classes_cap}: must be 1 or more")
         self._cap = classes_cap
         self._counts: dict[str, int] = {}  # in order of text
-        self._counted_n = self._uncounted_n = 0
+        self._uncounted_n = 0
 
     def predict_one(self, x: Features) -> str | None:
         """The majority class; None before the first label."""
@@ -45,7 +45,7 @@ class Majority:
     def predict_proba_one(self, x: Features) -> dict[str, float]:
         """Share of each class among the labels so far, in order of text."""
         del x
-        total = self._counted_n
+        total = sum(self._counts.values())
         return {label: n / total for label, n in self._counts.items()}
 
     def learn_one(self, x: Features, y: Label) -> None:
@@ -59,8 +59,6 @@ class Majority:
             self._counts = dict(sorted([*self._counts.items(), (label, 1)]))
         else:
             self._uncounted_n += 1
-            return
-        self._counted_n += 1
 
     @property
     def nbytes(self) -> int:
@@ -78,7 +76,6 @@ class Majority:
         tree = _open(data, "majority", "cap", "counts", "uncounted_n")
         learner = cls(tree["cap"])
         learner._counts = dict(tree["counts"])
-        learner._counted_n = sum(learner._counts.values())
         learner._uncounted_n = tree["uncounted_n"]
         return learner
 

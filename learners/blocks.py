@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from learners.base import Features, Label, Learner
 from learners.errors import LearnerError
 
-__all__ = ["Operation", "Result", "judge_examples", "run_examples"]
+__all__ = ["Operation", "Result", "judge_examples", "run_examples", "unjudged"]
 
 Operation = tuple[Features, Label | None]
 Result = dict[str, float] | Label | LearnerError | None
@@ -36,6 +36,14 @@ def _judged(y: Label, said: Result, learned: Result) -> Result:
     if isinstance(learned, LearnerError):
         return learned
     return said.get(str(y), 0.0) if isinstance(said, dict) else said
+
+
+def unjudged(operations: Sequence[Operation], judged: Sequence[Result]) -> list[Result]:
+    """What `run_examples` gives, from what `judge_examples` gave."""
+    return [
+        result if y is None or isinstance(result, LearnerError) else None
+        for (_, y), result in zip(operations, judged, strict=True)
+    ]
 
 
 def run_examples(learner: Learner, operations: Sequence[Operation]) -> list[Result]:

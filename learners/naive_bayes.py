@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from learners._dense_learner import DenseLearner, Floats, in_range
+from learners._checks import in_range
+from learners._dense_learner import DenseLearner, Floats
 from learners._dense_table import Widths
 
 __all__ = ["NaiveBayes"]

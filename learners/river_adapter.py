@@ -17,9 +17,10 @@ import msgspec
 import numpy as np
 
 from learners import codec
+from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
 from learners.clipping import RangeClip
-from learners.errors import EstimatorRefusedError, LearnerError, SnapshotError, raise_unless_panic
+from learners.errors import EstimatorRefusedError, LearnerError, raise_unless_panic
 from learners.inputs import Inputs, text_mode
 from learners.proof import prove_restorable
 from learners.river_build import EstimatorBuilder
@@ -31,7 +32,7 @@ _TARGET = "target"
 _CATEGORIES_CAP = 1_000
 
 
-class RiverLearner:
+class RiverLearner(Snapshots):
     """A river estimator behind the `Learner` protocol.
 
     Parameters
@@ -70,6 +71,8 @@ class RiverLearner:
     'ok'
     """
 
+    kind = "river"
+
     def __init__(
         self, estimator: str, parameters: Mapping[str, Any], *, task: Task, seed: int = 1, classes_cap: int = 64
     ) -> None:
@@ -102,7 +105,6 @@ class RiverLearner:
         self._labels: list[str] = []
         self._codes: dict[str, int] = {}
         self._learned_n = 0
-        self._nbytes: int | None = None
         self.failures = 0
 
     @property
@@ -120,11 +122,6 @@ class RiverLearner:
     def estimator(self) -> str:
         """The dotted name of the estimator."""
         return str(self._config["estimator"])
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     def fresh(self, generation: int | None = None) -> RiverLearner:
         """An untrained learner of the same configuration, its seed derived from the configured one and `generation`.
@@ -216,45 +213,28 @@ class RiverLearner:
             reason = f"{self.estimator} failed in {method.__name__}: {type(error).__name__}: {error}"
             raise LearnerError(reason) from error
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration and state."""
-        data = codec.encode(
-            {
-                "kind": "river",
-                "config": self._config,
-                "generation": self.generation,
-                "labels": self._labels,
-                "learned_n": self._learned_n,
-                "failures": self.failures,
-                "inputs": self._inputs.state(),
-                "target": self._target.state(),
-                "model": self._model,
-            }
-        )
-        self._nbytes = len(data)
-        return data
+    def _tree(self) -> dict[str, Any]:
+        return {
+            "generation": self.generation,
+            "labels": self._labels,
+            "learned_n": self._learned_n,
+            "failures": self.failures,
+            "inputs": self._inputs.state(),
+            "target": self._target.state(),
+            "model": self._model,
+        }
 
     @classmethod
     def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, or are no snapshot of a river learner.
-        """
+        """The learner that `snapshot` was taken of; SnapshotError where the bytes are damaged or of something else."""
         sort_river_sets()
-        tree = codec.decode(data)
-        try:
-            if tree["kind"] != "river":
-                raise SnapshotError(f"a snapshot of {tree['kind']!r} is no river learner")
-            learner = cls._unproven(tree["config"], tree["generation"], tree["model"])
-            learner._load(tree)  # noqa: SLF001 # its own class
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SnapshotError(f"the snapshot of a river learner lacks {error}: restore a backup") from error
-        return learner
+        return super().restore(data)
 
-    def _load(self, tree: dict[str, Any]) -> None:
+    @classmethod
+    def _built(cls, tree: dict[str, Any]) -> Self:
+        return cls._unproven(tree["config"], tree["generation"], tree["model"])
+
+    def _take_over(self, tree: dict[str, Any]) -> None:
         self._labels = list(tree["labels"])
         self._codes = {label: code for code, label in enumerate(self._labels)}
         self._learned_n, self.failures = tree["learned_n"], tree["failures"]

@@ -10,18 +10,18 @@ import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learners import codec
+from learners._checks import in_range
 from learners._design_matrix import DesignMatrix
 from learners._examples import Example, Examples, Reservoir, pack, unpack
-from learners._memory import in_range
+from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
-from learners.errors import EstimatorRefusedError, LearnerError, SnapshotError
+from learners.errors import EstimatorRefusedError, LearnerError
 from learners.sklearn_build import build_sklearn
 
 __all__ = ["SklearnRefit"]
@@ -37,7 +37,7 @@ _CLASSES_CAP = 64
 _PROOF_N = 60
 
 
-class SklearnRefit:
+class SklearnRefit(Snapshots):
     """A batch classifier or regressor that is fitted to the newest examples, or to a decayed sample of all.
 
     Parameters
@@ -86,6 +86,8 @@ class SklearnRefit:
     Pedregosa et al., *Scikit-learn: machine learning in Python*, JMLR 12, 2011.
     """
 
+    kind = "sklearn_refit"
+
     def __init__(
         self, estimator: str, parameters: Mapping[str, Any] | None = None, *, task: Task = "classification",
         seed: int = 1,
@@ -106,12 +108,6 @@ class SklearnRefit:
         self._fitted: _Fitted | None = None
         self._learned_n = 0
         self.failures = 0
-        self._nbytes: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the newest snapshot in bytes; takes one if there is none yet."""
-        return len(self.snapshot()) if self._nbytes is None else self._nbytes
 
     @property
     def window_n(self) -> int:
@@ -178,45 +174,21 @@ class SklearnRefit:
                 self.failures += 1
                 raise
 
-    def snapshot(self) -> bytes:
-        """Canonical bytes of configuration, kept examples and those that the model was fitted to."""
-        tree = {
-            "kind": "sklearn_refit",
-            "config": self._config,
+    def _tree(self) -> dict[str, Any]:
+        return {
             "learned_n": self._learned_n,
             "failures": self.failures,
             "kept": self._kept.stored(),
             "fitted": None if self._fitted is None else self._fitted.stored(),
         }
-        data = codec.encode(tree)
-        self._nbytes = len(data)
-        return data
 
-    @classmethod
-    def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` was taken of; costs a fit.
-
-        Raises
-        ------
-        SnapshotError
-            the bytes are damaged, contradict themselves, belong to another learner, or cannot be fitted to again.
-        """
-        tree = codec.decode(data)
-        if not isinstance(tree, dict) or tree.get("kind") != "sklearn_refit":
-            raise SnapshotError("this is no snapshot of 'sklearn_refit': restore a backup, or let it start anew")
-        try:
-            learner = cls(**tree["config"])
-            learner._kept.load(tree["kept"])
-            learner._learned_n, learner.failures = int(tree["learned_n"]), int(tree["failures"])
-            if tree["fitted"] is not None:
-                examples, _ = unpack(tree["fitted"])
-                learner._fitted = _Fitted(learner._config, examples, learner._categories_cap)
-        except SnapshotError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, LearnerError) as error:
-            raise SnapshotError(f"the snapshot of 'sklearn_refit' contradicts itself: {error}") from error
-        learner._nbytes = len(data)
-        return learner
+    def _take_over(self, tree: dict[str, Any]) -> None:
+        """Costs a fit."""
+        self._kept.load(tree["kept"])
+        self._learned_n, self.failures = int(tree["learned_n"]), int(tree["failures"])
+        if tree["fitted"] is not None:
+            examples, _ = unpack(tree["fitted"])
+            self._fitted = _Fitted(self._config, examples, self._categories_cap)
 
 
 class _Fitted:

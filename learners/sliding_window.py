@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learners._memory import Memory, in_range
+from learners._checks import in_range
+from learners._memory import Memory
 from learners.base import Features, Label, Task
 
 __all__ = ["SlidingWindow"]
