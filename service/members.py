@@ -204,7 +204,8 @@ class Committee:
             self.members["probe"] = Member("probe", "probe", FrozenProbe(self._build(probe)))
         baseline: Any = Majority() if self.classification else Mean()
         self.learns = bool(self.members)  # whether any member needs features
-        self.members["majority" if self.classification else "mean"] = Member("majority", "baseline", baseline)
+        name = "majority" if self.classification else "mean"
+        self.members[name] = Member(name, "baseline", baseline)
 
     def _build(self, learner: LearnerConfig, generation: int = 0) -> Learner:
         return build_learner(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +152,23 @@ def test_a_model_that_does_not_beat_a_baseline_loses_to_it(own: int, last: int, 
 def test_numbers_have_baselines_too(window: dict[str, Any], expected: list[str]) -> None:
     """A regression is held against the last label and the mean; what is not known loses to nobody."""
     assert loses_to({"window": window}, {"mean": {"window": {"mae": 2.0}}}) == expected
+
+
+def test_a_regression_has_the_mean_and_the_last_label_as_baselines() -> None:
+    """Both answer under their own names, and what does no better than they do is said to lose to them."""
+    generator = np.random.default_rng(3)
+    stream = []
+    for n, value in enumerate(generator.normal(size=200).tolist()):
+        at = n * 10
+        stream += [prediction(f"p{n}", at, prediction=3.0, features={"a": value}), label(f"p{n}", at + 1, value)]
+    line = {"estimator": "anchorwatch.LinearRegression"}
+    folded = fold([*stream, control("tick", 20_000)], configured(task="regression", learners={"line": line}))
+    shown = view(folded)
+    assert {"mean", "no_change", "line"} <= set(shown["learners"])
+    assert "majority" not in shown["learners"]
+    assert shown["learners"]["mean"]["mae"] == pytest.approx(0.8, abs=0.1)
+    assert shown["producer"][""]["loses_to"] == ["no_change", "mean"]
+    assert shown["learners"]["line"]["loses_to"] == []
 
 
 def test_the_view_names_who_beats_a_model() -> None:
