@@ -25,12 +25,16 @@ _EVERY_N = 10
 
 @dataclass(frozen=True)
 class Replacement:
-    """The learner that takes over at once, and which generation it is (the first learner is generation 0)."""
+    """The learner that takes over at once, and which generation it is (the first learner is generation 0).
+
+    `known`: of one that was retired and comes back, what the policy was told of it then.
+    """
 
     learner: Learner
     generation: int
     event: int
     warmed_n: int
+    known: Any = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class AdaptationPolicy(Protocol):
     @property
     def background(self) -> Learner | None:
         """The learner that the caller trains with each label beside the one that answers; None: there is none."""
+
+    @property
+    def newcomer(self) -> Learner | None:
+        """The fresh learner that is taught every label, by the caller or by the policy itself; None: there is none."""
 
     @property
     def generation(self) -> int:
@@ -117,6 +125,8 @@ class WarmReplacement:
     alpha
         level, in (0, 1], of the confidence sequence by which the fresh learner has to be better before it takes over;
         1 asks for no evidence.
+    evidence
+        what there is already for the first fresh learner.
 
     Notes
     -----
@@ -134,8 +144,9 @@ class WarmReplacement:
     looks = False
 
     def __init__(
-        self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0
-    ) -> None:
+        self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0,
+        evidence: ConfidenceSequence | None = None,
+    ) -> None:  # fmt: skip
         if not 0.0 < alpha <= 1.0:
             raise ValueError(f"alpha = {alpha}: must be in (0, 1]")
         for name, value in (("min_warm", min_warm), ("cooldown", cooldown)):
@@ -143,7 +154,7 @@ class WarmReplacement:
                 raise ValueError(f"{name} = {value}: must be 0 or more")
         self._fresh = fresh
         self._min_warm, self._cooldown, self._alpha = min_warm, cooldown, alpha
-        self._evidence = ConfidenceSequence()
+        self._evidence = evidence or ConfidenceSequence()
         self.background: Learner | None = None
         self.generation = 0
         self.ignored_n = 0
@@ -151,6 +162,11 @@ class WarmReplacement:
         self._warned_at = 0
         self._due = False
         self._replaced_at: int | None = None
+
+    @property
+    def newcomer(self) -> Learner | None:
+        """The learner in the background."""
+        return self.background
 
     @property
     def compares(self) -> bool:

@@ -52,6 +52,11 @@ class LocalRepair:
         return self._warm.background
 
     @property
+    def newcomer(self) -> Learner | None:
+        """The learner in the background."""
+        return self.background
+
+    @property
     def generation(self) -> int:
         """Replacements; a repair is none."""
         return self._warm.generation

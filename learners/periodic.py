@@ -85,6 +85,11 @@ class Periodic:
         return self._warm.background
 
     @property
+    def newcomer(self) -> Learner | None:
+        """The learner in the background."""
+        return self.background
+
+    @property
     def compares(self) -> bool:
         """As warm replacement does."""
         return self._warm.compares

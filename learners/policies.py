@@ -39,8 +39,9 @@ _MADE_OF_BOTH: dict[str, Callable[..., AdaptationPolicy]] = {
 
 
 def build_policy(
-    name: str, fresh: Callable[[int], Learner], current: Callable[[], Learner], parameters: Mapping[str, Any]
-) -> AdaptationPolicy | None:
+    name: str, fresh: Callable[[int], Learner], current: Callable[[], Learner], parameters: Mapping[str, Any], *,
+    known: Callable[[], Any] | None = None,
+) -> AdaptationPolicy | None:  # fmt: skip
     """The policy of that name, None for none; of `parameters` it gets only what it uses.
 
     `auto` is none for a learner that `adapts_itself`, a forest whose trees have successors of their own, and
@@ -54,6 +55,8 @@ def build_policy(
         gives an untrained learner for a generation number (1, 2, …); the same number gives the same learner.
     current
         gives the learner in place, with all it has been told to learn learned.
+    known
+        gives, in plain values, what is to be kept with a learner that may come back.
     parameters
         by name; what the policy does not use is left alone, what is left out has the policy's default.
 
@@ -67,6 +70,8 @@ def build_policy(
     if name == "none" or (name == "auto" and getattr(current(), "adapts_itself", False)):
         return None
     used = {key: value for key, value in parameters.items() if key in PARAMETERS[name]}
+    if name == "recurring" and known is not None:
+        used["known"] = known
     if name in _MADE_OF_FRESH:
         return _MADE_OF_FRESH[name](fresh, **used)
     return _MADE_OF_BOTH[name](fresh, current, **used)

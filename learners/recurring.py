@@ -15,6 +15,7 @@ from learners._concept_sketch import distance, reference_bins, sketch
 from learners._recall_trial import Trial, clearly_below, loss_of, losses_of
 from learners.adaptation import Replacement, WarmReplacement
 from learners.base import Features, Label, Learner
+from learners.confidence_sequence import ConfidenceSequence
 from learners.errors import SnapshotError
 
 __all__ = ["RecurringConcepts"]
@@ -26,6 +27,11 @@ _LEAST_N = 30
 _EVERY_N = 10
 _RECALL, _REFUTE = 2.0, 1.0  # standard deviations
 _ALIKE = 0.3  # distance of two sketches of 100 examples of one concept: 0.1 by chance
+_KEPT = ("learner", "sketch", "known")  # of a retired learner
+
+
+def _nothing() -> None:
+    """What is known of a learner if nobody says."""
 
 
 class RecurringConcepts:
@@ -37,6 +43,8 @@ class RecurringConcepts:
         gives an untrained learner for a generation number (1, 2, …); the same number gives the same learner.
     current
         gives the learner in place, with all it has been told to learn learned.
+    known
+        gives what is to be kept with that learner when it is retired, plain values; a recall's `Replacement` has it.
     min_warm, cooldown, alpha
         see `WarmReplacement`; a recalled learner, too, has to be better at this level.
     pool, pool_bytes
@@ -77,15 +85,16 @@ class RecurringConcepts:
     """
 
     def __init__(  # sizes: the configuration's parameters, each by its own name
-        self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
-        cooldown: int = 1_000, alpha: float = 1.0, pool: int = 5, pool_bytes: int = 16 << 20, sketch_n: int = 200,
+        self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, known: Callable[[], Any] = _nothing,
+        min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0, pool: int = 5, pool_bytes: int = 16 << 20,
+        sketch_n: int = 200,
     ) -> None:  # fmt: skip
         limits = {"min_warm": 0, "pool": 1, "pool_bytes": 1, "sketch_n": _LEAST_N}
         given = {"min_warm": min_warm, "pool": pool, "pool_bytes": pool_bytes, "sketch_n": sketch_n}
         for name, value in given.items():
             if value < limits[name]:
                 raise ValueError(f"{name} = {value}: must be {limits[name]} or more")
-        self._fresh, self._current = fresh, current
+        self._fresh, self._current, self._known = fresh, current, known
         self._min_warm, self._cooldown, self._alpha, self._sketch_n = min_warm, cooldown, alpha, sketch_n
         self._pool_n, self._pool_bytes = pool, pool_bytes
         self.generation = 0
@@ -103,14 +112,19 @@ class RecurringConcepts:
         self._warned_at = 0
         self._acted_at: int | None = None
 
-    def _gate_for(self, fresh: Callable[[int], Learner]) -> WarmReplacement:
+    def _gate_for(self, fresh: Callable[[int], Learner], evidence: ConfidenceSequence | None = None) -> WarmReplacement:
         """What a learner that is warm waits in for its evidence; with `alpha` 1 it goes straight through."""
-        return WarmReplacement(fresh, min_warm=0, cooldown=self._cooldown, alpha=self._alpha)
+        return WarmReplacement(fresh, min_warm=0, cooldown=self._cooldown, alpha=self._alpha, evidence=evidence)
 
     @property
     def background(self) -> Learner | None:
         """The fresh learner once it is warm, while it is compared with the one in place."""
         return self._gate.background
+
+    @property
+    def newcomer(self) -> Learner | None:
+        """The trial's, which the policy trains, or then the learner in the background."""
+        return self.background if self._trial is None else self._trial.fresh
 
     @property
     def compares(self) -> bool:
@@ -209,7 +223,7 @@ class RecurringConcepts:
             if len(older) >= _LEAST_N and distance(kept["sketch"], about) <= _ALIKE
             and not clearly_below(losses, losses_of(other, older), _RECALL)
         ]  # fmt: skip
-        return {"learner": learner.snapshot(), "sketch": about, "same": same}
+        return {"learner": learner.snapshot(), "sketch": about, "same": same, "known": self._known()}
 
     def _recall(self, trial: Trial, event: int) -> Replacement | None:
         """Let the best of the retired take over if it is clearly better than what there is."""
@@ -229,7 +243,7 @@ class RecurringConcepts:
             return None
         self._recalled = best
         trial.renew()
-        return self._replacement(_restored(self._pool[best]["learner"]), event, 0, trial.learned_n)
+        return self._recall_of(best, trial, event)
 
     def _shown(self, trial: Trial, best: int) -> bool:
         """Whether there is evidence that this retired learner is better than the one in place."""
@@ -258,16 +272,14 @@ class RecurringConcepts:
         best = self._best(retired) if retired and fresh else None
         if best is None or not clearly_below(retired[best], fresh, _RECALL) or not self._shown(trial, best):
             return self._hand_on(trial, event)
-        replacement = self._replacement(_restored(self._pool[best]["learner"]), event, 0, trial.learned_n)
+        replacement = self._recall_of(best, trial, event)
         self._settle(best)
         return replacement
 
     def _hand_on(self, trial: Trial, event: int) -> Replacement | None:
         """Let the fresh learner wait for evidence, or take over where there is enough."""
         self._handed_n = trial.learned_n
-        self._gate = self._gate_for(lambda _: trial.fresh)
-        self._gate.on_warning(event)
-        self._gate.load(self._gate.state() | {"evidence": trial.evidence[0].state()})
+        self._gate = self._gate_for(lambda _: trial.fresh, trial.evidence[0])
         return self._taken(self._gate.on_drift(event))
 
     def _judge(self, event: int) -> Replacement | None:
@@ -287,12 +299,18 @@ class RecurringConcepts:
         self._retire(None)
         return self._replacement(done.learner, done.event, warmed_n, warmed_n)
 
-    def _replacement(self, learner: Learner, event: int, warmed_n: int, alarmed_n: int) -> Replacement:
+    def _recall_of(self, retired: int, trial: Trial, event: int) -> Replacement:
+        kept = self._pool[retired]
+        return self._replacement(_restored(kept["learner"]), event, 0, trial.learned_n, kept["known"])
+
+    def _replacement(
+        self, learner: Learner, event: int, warmed_n: int, alarmed_n: int, known: Any = None
+    ) -> Replacement:
         """One more, `alarmed_n` labels after the alarm: so many are of the new concept."""
         self.generation += 1
         self._acted_at = event
         self._own_n = min(alarmed_n, 2 * self._sketch_n)
-        return Replacement(learner, self.generation, event, warmed_n)
+        return Replacement(learner, self.generation, event, warmed_n, known)
 
     def _settle(self, recalled: int | None) -> None:
         """Nothing is tried any longer: what was recalled is confirmed; without a recall all stays as it was."""
@@ -309,7 +327,7 @@ class RecurringConcepts:
             return
         gone = {recalled, *(leaving["same"])}
         self._pool = [kept for i, kept in enumerate(self._pool) if i not in gone]
-        self._pool.append({"learner": leaving["learner"], "sketch": leaving["sketch"]})
+        self._pool.append({name: leaving[name] for name in _KEPT})
         while len(self._pool) > self._pool_n or sum(len(k["learner"]) for k in self._pool) > self._pool_bytes:
             del self._pool[0]
 
@@ -341,7 +359,7 @@ class RecurringConcepts:
             examples = [(dict(zip(names, values, strict=True)), y) for names, values, y in state["ring"]]
             self._ring = deque(examples, maxlen=2 * self._sketch_n)
             self._bins, self._leaving, self._own_n = state["bins"], state["leaving"], int(state["own_n"])
-            self._pool = [{"learner": kept["learner"], "sketch": kept["sketch"]} for kept in state["pool"]]
+            self._pool = [{name: kept[name] for name in _KEPT} for kept in state["pool"]]
             self._warned_at, self._acted_at = int(state["warned_at"]), state["acted_at"]
             self._recalled, self._handed_n = state["recalled"], int(state["handed_n"])
             if self._recalled is not None and not 0 <= self._recalled < len(self._pool):

@@ -40,6 +40,7 @@ class Reset:
     """
 
     background: Learner | None = None
+    newcomer: Learner | None = None
 
     looks = compares = False
 

@@ -131,9 +131,9 @@ class Member:
     def _taught(self, policy: AdaptationPolicy, lesson: Lesson, difference: float | None) -> Reaction | None:
         if policy.looks:
             self._do(lesson.moment.order)
-        background = policy.background
-        if background is not self._warming:
-            self._warming, self.warmed = background, LearnedRange()
+        background, newcomer = policy.background, policy.newcomer
+        if newcomer is not self._warming:
+            self._warming, self.warmed = newcomer, LearnedRange()
         self.learned.add(lesson.number, lesson.time_ms)
         self.warmed.add(lesson.number, lesson.time_ms)
         if difference is not None:
@@ -149,8 +149,9 @@ class Member:
         if isinstance(reaction, Repaired):
             return moment, {"action": reaction.action} | done | {"parts": reaction.parts_n}, None
         self._do(moment.order)
-        # A learner that was recalled knows more than it was taught here.
-        warmed = self.warmed if reaction.learner is self._warming else LearnedRange()
+        warmed = LearnedRange(*(reaction.known or ()))
+        if reaction.learner is self._warming:
+            warmed = self.warmed
         succession = Succession(self.learner.snapshot(), self.learned, reaction.learner.snapshot(), replace(warmed))
         self.learner, self.learned = reaction.learner, warmed
         self.replacements += 1
@@ -159,14 +160,14 @@ class Member:
 
     def taught(self) -> tuple[LearnedRange, LearnedRange]:
         """What was taught to the learner in place, and to the one behind it: nothing where that has just come."""
-        background = None if self.policy is None else self.policy.background
-        same = background is not None and background is self._warming
+        newcomer = None if self.policy is None else self.policy.newcomer
+        same = newcomer is not None and newcomer is self._warming
         return self.learned, self.warmed if same else LearnedRange()
 
     def know(self, learned: LearnedRange, warmed: LearnedRange) -> None:
         """Restore what was taught to the learner in place and to the one behind it."""
         self.learned, self.warmed = learned, warmed
-        self._warming = None if self.policy is None else self.policy.background
+        self._warming = None if self.policy is None else self.policy.newcomer
 
     def _do(self, until: float, *background: Learner | None) -> None:
         known = None if self.policy is None else self.policy.background
@@ -217,6 +218,7 @@ class Committee:
         return build_policy(
             adaptation.policy, lambda generation: self._build(learner, generation),
             lambda: self.members[name].learner, adaptation.parameters(),
+            known=lambda: self.members[name].learned.row(),  # noqa: PLW0108 # it has another range by then
         )  # fmt: skip
 
     def ask(self, x: Features) -> dict[str, Answer]:

@@ -61,6 +61,10 @@ class LearnedRange:
             self.add(last.number, last.time_ms)
             self.labels += len(lessons) - 2
 
+    def row(self) -> list[int]:
+        """The values, as the constructor takes them."""
+        return [getattr(self, name) for name in self.__slots__]
+
     def shown(self) -> dict[str, int | None]:
         """As a version shows it; what is not known is null."""
         if not self.labels:
@@ -192,7 +196,7 @@ class Versions:
         for name, standing in self._standing.items():
             learned, warmed = committee.members[name].taught()
             place = [standing.generation, standing.newest, standing.started]
-            learners[name] = [*place, _row(learned), _row(warmed)]
+            learners[name] = [*place, learned.row(), warmed.row()]
         return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
 
     def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
@@ -206,10 +210,6 @@ class Versions:
             standing = self._standing[name]
             standing.generation, standing.newest, standing.started = generation, newest, started
             committee.members[name].know(LearnedRange(*learned), LearnedRange(*warmed))
-
-
-def _row(learned: LearnedRange) -> list[int]:
-    return [getattr(learned, name) for name in LearnedRange.__slots__]
 
 
 def _figures(fold: MonitorFold, name: str) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def _fresh(generation: int) -> Learner:
     return Majority(classes_cap=generation + 1)
 
 
-def _policy(**settings_: int) -> WarmReplacement:
-    return WarmReplacement(_fresh, **({"min_warm": 3, "cooldown": 10} | settings_))
+def _policy(*, min_warm: int = 3, cooldown: int = 10) -> WarmReplacement:
+    return WarmReplacement(_fresh, min_warm=min_warm, cooldown=cooldown)
 
 
 def _learn(policy: WarmReplacement, event: int) -> Replacement | None:

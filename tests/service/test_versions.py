@@ -126,6 +126,27 @@ def test_a_replacement_is_two_versions() -> None:
     assert restore_learner(replaced["snapshot"]).predict_one({"a": 0.0}) == "n"
 
 
+@pytest.mark.parametrize("cut", [None, 480, 1_240])
+def test_versions_of_concepts_that_recur_know_what_they_learned(cut: int | None) -> None:
+    """The fresh learner: the labels of its trial, which the policy taught it; the recalled one: what it knew when it
+    was retired, at the warning. A restart in either trial changes nothing."""
+    adaptation = {"policy": "recurring", "min_warm": 40, "cooldown": 60, "sketch_n": 60, "watch": "own_error"}
+    config = configured(learners={"one": BAYES}, adaptation=adaptation)
+    events = [*stream(0, 200), *stream(200, 600, flipped=True), *stream(600, 700)]
+    folded = fold(events[:cut], config)
+    made = versions(folded)
+    if cut is not None:
+        policy = folded.monitor.committee.members["one"].policy
+        assert policy is not None
+        assert policy.newcomer is not None
+        made += versions(folded.restarted(config).feed(events[cut:]))
+    fresh, returned = (v for v in made if v["reason"] == "replaced")
+    warned = fresh["learned"]["first_event"]
+    assert fresh["learned"]["labels"] == fresh["learned"]["last_event"] - warned + 1 == 40
+    assert (returned["learned"]["first_event"], returned["learned"]["last_event"]) == (0, warned - 1)
+    assert returned["learned"]["labels"] == warned
+
+
 @pytest.mark.parametrize("size", [1, 7, 200])
 def test_batches_and_restarts_do_not_matter(size: int) -> None:
     """Versions, their numbers, hashes and bytes are the same under other batches, and under a restart after each."""
