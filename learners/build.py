@@ -43,6 +43,7 @@ COMPILED: dict[str, Any] = {
         BestExpert, MajorityVote, WeightedVote,
     )
 }  # fmt: skip
+_RIVERS_OWN = {"budget_bytes", "classes_cap"}  # what stands beside an estimator's parameters and is not river's
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
 _NOT_ASKED = {"columns", "nominal", "seed", "task"}
 # Generations of one learner draw from generators of their own, and so do the neighbours of its seed.
@@ -69,7 +70,9 @@ def build_learner(
         except (TypeError, ValueError) as error:
             raise EstimatorRefusedError(f"{estimator}: {error}") from error
     if not estimator.startswith(_OWN):
-        learner = RiverLearner(estimator, parameters, task=task, seed=seed)
+        own = {name: value for name, value in parameters.items() if name in _RIVERS_OWN}
+        theirs = {name: value for name, value in parameters.items() if name not in _RIVERS_OWN}
+        learner = RiverLearner(estimator, theirs, task=task, seed=seed, **own)
         return learner.fresh(generation) if generation else learner
     name = estimator.removeprefix(_OWN)
     kind = COMPILED.get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from learners import codec
 from learners.adaptive_random_forest import AdaptiveRandomForest
@@ -81,15 +81,19 @@ def restore_learner(data: bytes) -> Learner:
 
 @dataclass(frozen=True)
 class LearnerEntry:
-    """How to build a learner for a seed; `learns` is False for what ignores the features."""
+    """How to build a learner for a seed; `learns` is False for what ignores the features. `origin`: who wrote it."""
 
     task: Task
     build: Callable[[int], Learner]
     learns: bool = True
+    origin: Literal["anchorwatch", "river", "scikit-learn"] = "anchorwatch"
 
 
 def _river(name: str, task: Task = "classification", **parameters: Any) -> LearnerEntry:
-    return LearnerEntry(task, lambda seed: RiverLearner(f"river.{name}", parameters, task=task, seed=seed))
+    def build(seed: int) -> RiverLearner:
+        return RiverLearner(f"river.{name}", parameters, task=task, seed=seed, budget_bytes=1 << 20)
+
+    return LearnerEntry(task, build, origin="river")
 
 
 def _compiled(learner: Callable[..., Learner], **parameters: Any) -> LearnerEntry:
@@ -101,7 +105,10 @@ def _policy(policy: Callable[..., Learner], name: str, task: Task = "classificat
 
 
 def _sklearn(name: str, task: Task = "classification", **parameters: Any) -> LearnerEntry:
-    return LearnerEntry(task, lambda seed: SklearnRefit(f"sklearn.{name}", parameters, task=task, seed=seed))
+    def build(seed: int) -> SklearnRefit:
+        return SklearnRefit(f"sklearn.{name}", parameters | {"budget_bytes": 1 << 20}, task=task, seed=seed)
+
+    return LearnerEntry(task, build, origin="scikit-learn")
 
 
 def _committee(

@@ -30,6 +30,7 @@ __all__ = ["RiverLearner"]
 
 _TARGET = "target"
 _CATEGORIES_CAP = 1_000
+_LEAST_BUDGET, _LEAST_N = 1 << 16, 16
 
 
 class RiverLearner(Snapshots):
@@ -46,7 +47,10 @@ class RiverLearner(Snapshots):
     seed
         for every part that draws random numbers and is given no seed of its own.
     classes_cap
-        labels that may be known; a further one is a `LearnerError` each time.
+        labels that may be known, 2 or more; a further one is a `LearnerError` each time.
+    budget_bytes
+        size of its snapshot, 65,536 or more, that it may reach: a learner that is about to learns no more, and
+        every further example is a `LearnerError`.
 
     Raises
     ------
@@ -61,7 +65,10 @@ class RiverLearner(Snapshots):
     Notes
     -----
     Numbers are clipped (`learners.clipping`), text is encoded by the family of the estimator (`learners.inputs`).
-    Cost per event is river's own plus a few microseconds; memory is river's plus 1,000 known texts per feature.
+    Cost per event is river's own plus a few microseconds; memory is river's plus 1,000 known texts per feature. Most of
+    river's estimators have no limit of their own, so the snapshot is measured whenever the examples have doubled since,
+    and above a sixteenth of the budget whenever they have become a sixteenth more; at seven eighths it is full. So the
+    budget holds unless the last sixteenth of the examples adds an eighth of all bytes.
 
     Examples
     --------
@@ -74,18 +81,24 @@ class RiverLearner(Snapshots):
     kind = "river"
 
     def __init__(
-        self, estimator: str, parameters: Mapping[str, Any], *, task: Task, seed: int = 1, classes_cap: int = 64
-    ) -> None:
+        self, estimator: str, parameters: Mapping[str, Any], *, task: Task, seed: int = 1, classes_cap: int = 64,
+        budget_bytes: int = 32 << 20,
+    ) -> None:  # fmt: skip
         if task not in {"classification", "regression"}:
             raise EstimatorRefusedError(f"task = {task!r}: must be 'classification' or 'regression'")
-        if classes_cap < 2:
-            raise EstimatorRefusedError(f"classes_cap = {classes_cap}: must be 2 or more")
+        given: dict[str, tuple[Any, int]] = {
+            "classes_cap": (classes_cap, 2), "budget_bytes": (budget_bytes, _LEAST_BUDGET),
+        }  # fmt: skip
+        for name, (value, least) in given.items():
+            if not isinstance(value, int) or value < least:
+                raise EstimatorRefusedError(f"{name} = {value!r}: must be an integer, {least:,} or more")
         config = {
             "estimator": estimator,
             "parameters": dict(parameters),
             "task": task,
             "seed": seed,
             "classes_cap": classes_cap,
+            "budget_bytes": budget_bytes,
         }
         _prove(msgspec.json.encode(config))
         self._begin(config, generation=0)
@@ -105,6 +118,7 @@ class RiverLearner(Snapshots):
         self._labels: list[str] = []
         self._codes: dict[str, int] = {}
         self._learned_n = 0
+        self._measure_at: int | None = _LEAST_N  # examples learned; None: it is full
         self.failures = 0
 
     @property
@@ -171,13 +185,30 @@ class RiverLearner(Snapshots):
         Raises
         ------
         LearnerError
-            one label too many for the estimator or for `classes_cap`, a label that is no finite number, or an error
-            inside river; the learner stays usable.
+            one label too many for the estimator or for `classes_cap`, a label that is no finite number, no bytes left
+            of the budget, or an error inside river; the learner stays usable.
         """
+        if self._measure_at is None:
+            raise LearnerError(
+                f"{self.estimator} has used up budget_bytes = {self._config['budget_bytes']:,} and learns no more: "
+                "raise it, or limit what the estimator keeps (its depth, its number of models, its window)"
+            )
         target = self._code(y) if self.task == "classification" else self._number(y)
         self._inputs.learn(x)
         self._learned_n += 1
-        self._call(self._model.learn_one, self._inputs.encode(x), target)
+        try:
+            self._call(self._model.learn_one, self._inputs.encode(x), target)
+        finally:
+            if self._learned_n == self._measure_at:
+                self._measure(self._learned_n)
+
+    def _measure(self, n: int) -> None:
+        """See whether there are bytes left, and when to look again."""
+        size, budget = len(self.snapshot()), self._config["budget_bytes"]
+        if 8 * size > 7 * budget:
+            self._measure_at = None
+        else:
+            self._measure_at = 2 * n if 16 * size < budget else n + max(1, n // 16)
 
     def _code(self, y: Label) -> int | bool:
         label = str(y)
@@ -190,7 +221,7 @@ class RiverLearner(Snapshots):
                     "wrap it in river.multiclass.OneVsRestClassifier"
                 )
             if code >= self._config["classes_cap"]:
-                raise LearnerError(f"label {label!r} is one more than max_classes = {code}: raise it or merge labels")
+                raise LearnerError(f"label {label!r} is one more than classes_cap = {code}: raise it or merge labels")
             self._codes[label] = code
             self._labels.append(label)
         return code if self._multiclass else bool(code)
@@ -218,6 +249,7 @@ class RiverLearner(Snapshots):
             "generation": self.generation,
             "labels": self._labels,
             "learned_n": self._learned_n,
+            "measure_at": self._measure_at,
             "failures": self.failures,
             "inputs": self._inputs.state(),
             "target": self._target.state(),
@@ -238,13 +270,14 @@ class RiverLearner(Snapshots):
         self._labels = list(tree["labels"])
         self._codes = {label: code for code, label in enumerate(self._labels)}
         self._learned_n, self.failures = tree["learned_n"], tree["failures"]
+        self._measure_at = tree["measure_at"]
         self._inputs = Inputs.from_state(tree["inputs"])
         self._target = RangeClip.from_state(tree["target"])
 
     def prove(self) -> None:
         """Refuse the configuration if its state cannot be stored, or is not the same in a second run."""
         try:
-            prove_restorable(lambda: self.fresh(0), 3 if self._multiclass else 2)
+            prove_restorable(lambda: self.fresh(0), min(3, self._config["classes_cap"]) if self._multiclass else 2)
         except EstimatorRefusedError as error:
             raise EstimatorRefusedError(f"{self.estimator} cannot be used: {error}") from error
 

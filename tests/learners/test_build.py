@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from learners.build import COMPILED, build_learner
-from learners.errors import EstimatorRefusedError
+from learners.errors import EstimatorRefusedError, LearnerError
 from learners.registry import restore_learner
 from learners.river_adapter import RiverLearner
 from tests.learners.streams import separable, step
@@ -36,6 +36,21 @@ def test_every_compiled_learner_is_built_by_its_name(name: str) -> None:
 def test_river_goes_on_as_before() -> None:
     """Other names are river's."""
     assert type(build("river.naive_bayes.GaussianNB")) is RiverLearner
+
+
+def test_a_river_estimator_takes_a_budget_and_a_cap_beside_its_own_parameters() -> None:
+    """Both reach the learner, and its successors; what is out of range is refused by name."""
+    learner = build("river.naive_bayes.GaussianNB", classes_cap=2, budget_bytes=1 << 20)
+    for one in (learner, build_learner(
+        "river.naive_bayes.GaussianNB", {"classes_cap": 2}, task="classification", seed=1, generation=3
+    )):  # fmt: skip
+        one.learn_one({"a": 1.0}, "x")
+        one.learn_one({"a": 2.0}, "y")
+        with pytest.raises(LearnerError, match="classes_cap = 2"):
+            one.learn_one({"a": 3.0}, "z")
+    for name, value in (("budget_bytes", 65_535), ("budget_bytes", "much"), ("classes_cap", 1)):
+        with pytest.raises(EstimatorRefusedError, match=f"{name} = {value!r}: must be an integer"):
+            build("river.naive_bayes.GaussianNB", **{name: value})
 
 
 def test_generations_draw_differently_and_repeatably() -> None:

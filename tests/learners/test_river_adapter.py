@@ -150,9 +150,51 @@ def test_labels_beyond_the_cap_are_learner_errors() -> None:
     for label in ("a", "b", "c"):
         learner.learn_one({"x": 1.0}, label)
     before = learner.snapshot()
-    with pytest.raises(LearnerError, match="max_classes = 3"):
+    with pytest.raises(LearnerError, match="classes_cap = 3"):
         learner.learn_one({"x": 1.0}, "d")
     assert learner.snapshot() == before
+
+
+GROWING: dict[str, tuple[str, dict[str, Any]]] = {
+    "a forest": ("river.forest.ARFClassifier", {"n_models": 3, "grace_period": 20}),
+    "a tree": (TREE, {"grace_period": 20}),
+    "bagged trees": ("river.ensemble.LeveragingBaggingClassifier", {"model": {"estimator": TREE}, "n_models": 3}),
+    "weights of ever more names": ("river.linear_model.SoftmaxRegression", {}),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_budget_that_is_used_up_ends_learning_and_not_answers(name: str) -> None:
+    """No snapshot is larger than the budget; each further label is refused with the reason and changes nothing, and a
+    fresh learner begins with the whole budget. A cut before or after the end changes nothing."""
+    estimator, parameters = GROWING[name]
+    learner = _build(estimator, parameters, budget_bytes=1 << 16)
+    rng = np.random.default_rng(4)
+    restored, largest, refused = learner, 0, ""
+    x: dict[str, float | str] = {}
+    y = ""
+    for i in range(20_000):
+        x = {f"{name} {j}": v for j, v in enumerate(rng.normal(size=12).tolist(), i // 2)}
+        y = f"{sum(map(float, x.values())) > 0.0} {i % 5}"
+        if i in {5, 300, 1_000}:
+            restored = RiverLearner.restore(learner.snapshot())
+        try:
+            learner.learn_one(x, y)
+        except LearnerError as error:
+            refused = str(error)
+            break
+        if restored is not learner:
+            restored.learn_one(x, y)
+        if i % 50 == 0:
+            largest = max(largest, len(learner.snapshot()))
+    assert "budget_bytes = 65,536" in refused
+    last = learner.snapshot()
+    assert (1 << 15) < max(largest, len(last)) <= 1 << 16
+    with pytest.raises(LearnerError, match="learns no more"):
+        restored.learn_one(x, "a label that is new")
+    assert learner.snapshot() == restored.snapshot() == last
+    assert learner.predict_proba_one(x)
+    learner.fresh().learn_one(x, y)
 
 
 def test_a_label_that_is_no_number_is_a_learner_error() -> None:

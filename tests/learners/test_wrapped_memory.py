@@ -14,9 +14,7 @@ __all__: list[str] = []
 def test_the_snapshot_stays_within_its_limit(name: str) -> None:
     """Ever more categories, classes and names, other rules and scales: no snapshot is larger than the budgets allow.
 
-    A million examples, or 100,000 where that would take minutes (`python -m benchmarks.memory` takes them).
+    A million examples, or fewer where that would take minutes (`python -m benchmarks.memory` takes a million of each).
     """
     case = CASES[name]
-    if name.startswith("scikit"):
-        pytest.importorskip("sklearn", reason="scikit-learn is an extra: install anchorwatch[sklearn]")
-    assert grown(case, 1_000_000 if case.quick else 100_000) <= case.limit
+    assert grown(case, case.quick_n) <= case.limit
