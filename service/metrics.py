@@ -201,6 +201,7 @@ def _declare_monitor(families: Families) -> None:
         "learner_generation", "How often a fresh learner has taken this one's place, as of now.", "monitor", "learner"
     )
     counter("learner_replacements", "Replacements by a fresh learner.", "monitor", "learner")
+    counter("learner_failures", "Answers and labels on which a learner failed.", "monitor", "learner")
 
 
 def _service(families: Families, service: _View, port: ServicePort) -> None:
@@ -296,6 +297,7 @@ def _models(families: Families, name: str, monitor: _View) -> None:
         _figures(families, figures, name, figures.get("role", "challenger"), learner)
         families.add("learner_generation", figures.get("generation"), name, learner)
         families.add("learner_replacements", figures.get("replacements"), name, learner)
+        families.add("learner_failures", figures.get("failures"), name, learner)
 
 
 def _agreement(families: Families, name: str, monitor: _View) -> None:

@@ -209,6 +209,7 @@ def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[s
             "generation": member.policy.generation if member.policy is not None else 0,
             "replacements": member.replacements,
             "failures": member.failures,
+            "last_failure": member.last_failure or None,
         }
         if member.role != "baseline":
             views[name]["loses_to"] = loses_to(figures, summaries)

@@ -131,7 +131,7 @@ const number = (x) => h("td", "number", count(x));
 
 function model(row, rows, metrics, m) {
   const part = (of) => metrics.map((key) => h("td", `number${of(row)?.[key] === best(rows.map((r) => of(r)?.[key]), key) ? " best" : ""}`, score(of(row)?.[key])));
-  const notes = [row.role === "producer" ? "" : words.ROLES[row.role] || row.role, row.replacements ? `replaced ${count(row.replacements)} ×` : "", row.failures ? `failed ${count(row.failures)} ×` : ""];
+  const notes = [row.role === "producer" ? "" : words.ROLES[row.role] || row.role, row.replacements ? `replaced ${count(row.replacements)} ×` : "", row.failures ? `failed ${count(row.failures)} ×, last: ${row.last_failure}` : ""];
   return h("tr", { key: `${row.role}:${row.who}`, class: row.role },
     h("th", { scope: "row" }, h("i", `swatch ${styleOf(row.who, m)}`), row.role === "baseline" ? words.baseline(row.who) : words.model(row.who), h("small", "muted", ` ${notes.filter(Boolean).join(" · ")}`)),
     standing(row, rows, metrics[0]), part((r) => r.window), part((r) => r), number(row.n));
