@@ -5,7 +5,6 @@ Optional: `pip install -e .[benchmark]` and Java 17 or newer; without them, figu
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from pathlib import Path
@@ -26,28 +25,29 @@ LEARNERS = (
     "adaptive random forest",
     "random patches",
 )
-# Measured with CapyMOA 0.15.1 (moa.jar; MOA's defaults, ensembles of ten) on the same rows and kinds of columns, in the
-# order of LEARNERS. Accuracy: seed 1 on the first three streams, the mean of the seeds 1 to 3 on the others.
+# Measured by this module with CapyMOA 0.15.1 (moa.jar; MOA's defaults, ensembles of ten) on the same rows and kinds of
+# columns, in the order of LEARNERS. Accuracy: the mean of the seeds 1 to 5.
 _ACCURACIES: dict[str, tuple[float, ...]] = {
-    "elec2_full8": (79.20, 83.39, 84.35, 89.80, 89.33, 88.82),
-    "noaa_weather": (73.43, 73.53, 75.01, 78.11, 78.24, 78.91),
-    "sea_losing": (84.94, 86.75, 86.76, 88.31, 88.47, 84.42),
-    "covtype": (82.38, 84.13, 85.68, 91.60, 93.02, 93.87),
-    "agrawal_drift": (74.20, 85.86, 86.19, 84.24, 81.35, 86.40),
-    "rbf_drift": (52.16, 58.49, 57.43, 81.71, 84.52, 82.85),
+    "elec2_full8": (79.20, 83.39, 84.36, 89.89, 89.51, 88.65),
+    "noaa_weather": (73.43, 73.53, 74.75, 78.06, 78.73, 79.03),
+    "sea_losing": (84.94, 86.75, 86.84, 88.25, 88.52, 84.10),
+    "covtype": (82.38, 84.13, 85.66, 91.59, 93.02, 93.84),
+    "agrawal_drift": (74.20, 85.86, 86.19, 84.23, 80.22, 86.88),
+    "rbf_drift": (52.16, 58.49, 57.40, 81.77, 84.51, 82.86),
 }
-# Events a second, warmed: on electricity on a quiet machine, elsewhere the fastest of three passes beside other work.
-_UNKNOWN = math.nan
+# Events a second, warmed, the fastest of five: on electricity on a quiet machine, elsewhere in part beside other work.
 _SPEEDS: dict[str, tuple[float, ...]] = {
-    "elec2_full8": (48_000, 42_000, _UNKNOWN, 19_400, 6_400, 3_800),
-    "covtype": (78_900, 55_300, 15_800, 8_100, 4_500, 3_000),
-    "agrawal_drift": (31_500, 58_500, 27_800, 12_400, 5_500, 4_200),
-    "rbf_drift": (84_000, 142_000, 33_500, 13_800, 7_900, 5_800),
+    "elec2_full8": (124_400, 104_500, 45_600, 17_100, 8_200, 4_900),
+    "noaa_weather": (210_700, 112_000, 53_600, 27_400, 8_100, 8_900),
+    "sea_losing": (207_500, 152_100, 73_100, 37_600, 13_000, 9_600),
+    "covtype": (100_100, 58_300, 16_500, 9_700, 4_200, 2_900),
+    "agrawal_drift": (98_600, 84_400, 32_500, 12_700, 5_600, 4_100),
+    "rbf_drift": (242_900, 122_300, 26_600, 12_600, 6_300, 5_000),
 }
 
 
 class Figure(NamedTuple):
-    """Mean accuracy over the seeds in percent, and events a second of the fastest; NaN: not measured."""
+    """Mean accuracy over the seeds in percent, and events a second of the fastest."""
 
     accuracy: float
     per_second: float
@@ -63,9 +63,9 @@ def is_available() -> bool:
 
 
 def recorded(name: str, stream: str) -> Figure:
-    """What was measured once; NaN for what was not."""
-    at, unknown = LEARNERS.index(name), (_UNKNOWN,) * len(LEARNERS)
-    return Figure(_ACCURACIES.get(stream, unknown)[at], _SPEEDS.get(stream, unknown)[at])
+    """What was measured once."""
+    at = LEARNERS.index(name)
+    return Figure(_ACCURACIES[stream][at], _SPEEDS[stream][at])
 
 
 def write_arff(path: Path, data: Data) -> None:
