@@ -41,14 +41,14 @@ def start_adaptive(pool, rule, windows, streams):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
+def adaptive_block(rows, labels, out, tally, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
     """Answer and learn a block row by row; `windows` holds an ADWIN per node."""
     path = np.empty(rule.nodes, dtype=np.int64)
     # Branches still to be visited: root, the node that holds it (-1: the tree), and whether as its alternate.
     todo = np.empty((rule.nodes + 1, 3), dtype=np.int64)
     for r in range(rows.shape[0]):
         if labels[r] < 0:
-            _only_answer(rows, r, out, pool, rule, scratch)
+            _only_answer(rows, r, out, tally, pool, rule, scratch)
             continue
         todo[0, 0], todo[0, 1], todo[0, 2] = pool.region[0, ROOT], -1, 0
         open_n, members[0, SEEN] = 1, members[0, SEEN] + 1
@@ -58,7 +58,7 @@ def adaptive_block(rows, labels, out, pool, rule, members, windows, streams, poi
             depth = _walk(rows, r, todo[open_n, 0], path, pool)
             said, majority, bayes = _ask(rows, r, path[depth], pool, rule, scratch)
             if is_main:
-                add_votes(out, r, said, 1.0, scratch[0], rule.classes)
+                add_votes(out, tally, r, said, 1.0, scratch[0], rule.classes)
                 members[0, HITS] += said == labels[r]
             is_main = False
             error = int(said != labels[r])
@@ -91,10 +91,10 @@ def _ask(rows, r, node, pool, rule, scratch):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _only_answer(rows, r, out, pool, rule, scratch):  # type: ignore[no-untyped-def]
+def _only_answer(rows, r, out, tally, pool, rule, scratch):  # type: ignore[no-untyped-def]
     node = find_leaf(rows, r, pool.region[0, ROOT], pool.link, pool.cut)
     said, _, _ = _ask(rows, r, node, pool, rule, scratch)
-    add_votes(out, r, said, 1.0, scratch[0], rule.classes)
+    add_votes(out, tally, r, said, 1.0, scratch[0], rule.classes)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from learners._snapshots import Snapshots
+from learners._spread import RecentSpread, deviation
 from learners._voters import Answer, Op, Voters, best_of
 from learners.base import Features, Label, Task
 from learners.errors import LearnerError
 
 __all__ = ["CommitteeLearner"]
-
-_SPREAD_N = 100
 
 
 class CommitteeLearner(Snapshots):
@@ -45,7 +43,7 @@ class CommitteeLearner(Snapshots):
         self.task: Task = config["task"]
         self._voters = Voters(config["members"], self.task, seed=config["seed"], fading=config["fading"])
         self.learned_n = 0
-        self._disagreements: deque[list[float]] = deque(maxlen=_SPREAD_N)
+        self._spread = RecentSpread(self.task)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -136,7 +134,7 @@ class CommitteeLearner(Snapshots):
             elif all(error is not None for error in errors):
                 results[place] = errors[0]
             else:
-                self._disagreements.append(self._disagreement(answers, combined, y))
+                self._spread.add([self._disagreement(answers, combined, y)])
                 self._voters.record(said, errors, y)
                 self.learned_n += 1
                 self._after_example()
@@ -147,7 +145,7 @@ class CommitteeLearner(Snapshots):
             named = [best_of(said) for said in answers if said]
             return [sum(name != best_of(combined) for name in named) / max(1, len(named))]
         numbers = [said for said in answers if isinstance(said, float)]
-        return [_deviation(numbers), max(-1e100, min(float(y), 1e100))]
+        return [deviation(numbers), max(-1e100, min(float(y), 1e100))]
 
     def spread(self) -> float | None:
         """How far the members disagreed over the last 100 labelled examples; None while there is nothing to say.
@@ -155,20 +153,11 @@ class CommitteeLearner(Snapshots):
         Classes: mean share of the members that differ from the committee, from 0 to 1. Numbers: their mean standard
         deviation, in standard deviations of the labels.
         """
-        return self._in_scale([row[0] for row in self._disagreements])
+        return self._spread.value()
 
     def newest_spread(self) -> float | None:
         """What `spread` says of the last labelled example alone."""
-        return self._in_scale([row[0] for row in list(self._disagreements)[-1:]])
-
-    def _in_scale(self, values: list[float]) -> float | None:
-        if not values:
-            return None
-        mean = sum(values) / len(values)
-        if self.task == "classification":
-            return mean
-        scale = _deviation([row[1] for row in self._disagreements])
-        return mean / scale if scale > 0.0 else None
+        return self._spread.value(1)
 
     def repair(self) -> int:
         """Replace the member with the highest loss by a fresh one; how many were: 0 where there is one member."""
@@ -213,24 +202,12 @@ class CommitteeLearner(Snapshots):
         return {
             "members": self._voters.state(),
             "learned_n": self.learned_n,
-            "disagreements": [list(row) for row in self._disagreements],
+            "disagreements": self._spread.state(),
             "own": self._own_state(),
         }
 
     def _take_over(self, tree: dict[str, Any]) -> None:
         self._voters.load(tree["members"])
         self.learned_n = int(tree["learned_n"])
-        self._disagreements.extend([float(value) for value in row] for row in tree["disagreements"])
+        self._spread.load(tree["disagreements"])
         self._load_own(tree["own"])
-
-
-def _deviation(values: list[float]) -> float:
-    """Standard deviation, in order; 0 for fewer than two values."""
-    if len(values) < 2:
-        return 0.0
-    scale = max(abs(value) for value in values)
-    if scale == 0.0:
-        return 0.0
-    mean = sum(value / scale for value in values) / len(values)
-    square = sum((value / scale - mean) * (value / scale - mean) for value in values)
-    return scale * math.sqrt(square / len(values))

@@ -61,8 +61,9 @@ def learn_at(rows, r, label, weight, i, node, said, pool, rule, streams, s, work
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def forest_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
-    """Adaptive random forest and random patches: `out` [n, classes] gets the sum of the weighted votes.
+def forest_block(rows, labels, out, tally, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
+    """Adaptive random forest and random patches: `out` [n, classes] gets the sum of the weighted votes, `tally` how
+    many trees named a class.
 
     `labels` holds codes, -1 for a row that is only to be answered; `windows` two ADWINs per member (warning, drift).
     """
@@ -78,7 +79,7 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
             )
             hits, seen = members[t, HITS], members[t, SEEN]
             # A tree without a record has a full vote, as in MOA.
-            add_votes(out, r, said, hits / seen if hits > 0 else 1.0, votes, rule.classes)
+            add_votes(out, tally, r, said, hits / seen if hits > 0 else 1.0, votes, rule.classes)
             if labels[r] < 0:
                 continue
             members[t, SEEN] += 1
@@ -94,9 +95,10 @@ def forest_block(rows, labels, out, pool, rule, members, windows, streams, poiss
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def add_votes(out, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
-    """Add a tree's probabilities, unless it knows nothing."""
+def add_votes(out, tally, r, said, trust, votes, classes):  # type: ignore[no-untyped-def]
+    """Add a tree's probabilities, and count the class that it names, unless it knows nothing."""
     if said >= 0:
+        tally[r, said] += 1
         for k in range(classes):
             out[r, k] += trust * votes[k]
 
@@ -135,8 +137,9 @@ def _watch(t, error, members, windows, pool, rule, streams):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
-    """Online and leveraging bagging, and a single tree: `out` [n, classes] gets the sum of the votes.
+def bag_block(rows, labels, out, tally, pool, rule, members, windows, streams, poisson, scratch):  # type: ignore[no-untyped-def]
+    """Online and leveraging bagging, and a single tree: `out` [n, classes] gets the sum of the votes, `tally` how many
+    trees named a class.
 
     `windows` holds an ADWIN per member; when one has seen the error rise, the member with the most errors begins anew.
     """
@@ -150,7 +153,7 @@ def bag_block(rows, labels, out, pool, rule, members, windows, streams, poisson,
             said, majority, bayes = answer(
                 rows, r, link[node, LEFT], stats, subset, slots, columns, rule.classes, rule.leaf_mode, votes, scores
             )
-            add_votes(out, r, said, 1.0, votes, rule.classes)
+            add_votes(out, tally, r, said, 1.0, votes, rule.classes)
             if labels[r] < 0:
                 continue
             members[t, SEEN] += 1

@@ -22,6 +22,7 @@ from learners._regression_kernels import Rule, start_tree
 from learners._regression_layout import NODES_USED, Layout, Pool, allocate, layout_of, regrown, used_bytes
 from learners._regression_plan import LEAVES, VOTES, RegressionPlan
 from learners._regression_scale import CLIP_N, SCALE_N, standardize, tidy_targets
+from learners._spread import NEWEST_N, RecentSpread, deviation
 
 __all__ = ["RegressionEnsemble"]
 
@@ -40,6 +41,7 @@ class RegressionEnsemble:
 
     def __init__(self, plan: RegressionPlan, columns: int, nominal: tuple[int, ...] = ()) -> None:
         self.plan = plan
+        self.spread = RecentSpread("regression")
         self._regions = plan.trees * (2 if plan.is_forest else 1)
         self._poisson = _poisson_places(plan.mean_weight)
         self.nominal: tuple[bool, ...] = ()
@@ -141,6 +143,15 @@ class RegressionEnsemble:
                 self.start_anew()
             start = last + 1
         aggregate(said, trust, limits, VOTES[self.plan.aggregation], out)
+        if self.plan.trees > 1:
+            self._note_spread(said, targets)
+
+    def _note_spread(self, said: Floats, targets: Floats) -> None:
+        """Take note of how far the trees lay apart."""
+        learned = np.flatnonzero(~np.isnan(targets))[-NEWEST_N:]
+        labels = np.clip(targets[learned], -_LARGEST, _LARGEST).tolist()
+        for row, label in zip(said[learned].tolist(), labels, strict=True):
+            self.spread.add([[deviation([y for y in row if y == y]), label]])  # noqa: PLR0124 # NaN knows nothing
 
     def _tidied(self, rows: Floats) -> Floats:
         if rows.ndim != 2 or rows.shape[1] != len(self.nominal):

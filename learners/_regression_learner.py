@@ -30,6 +30,7 @@ class RegressionLearner(Snapshots):
     """
 
     task: Task = "regression"
+    parts_differ_by_design = True  # no tree would answer alone
 
     def __init__(self, config: dict[str, Any]) -> None:
         columns, nominal = config["columns"], config["nominal"]
@@ -158,15 +159,27 @@ class RegressionLearner(Snapshots):
         """Let the tree that erred most over its last hundred answers begin anew; how many did (0 before any answer)."""
         return self._ensemble.repair()
 
+    def spread(self) -> float | None:
+        """How far the trees disagreed over the last 100 labelled examples; None for one tree or before any label.
+
+        Their mean standard deviation, in standard deviations of the targets.
+        """
+        return self._ensemble.spread.value()
+
     def _tree(self) -> dict[str, Any]:
         from learners._regression_state import tree_of
 
-        return {"encoder": self._encoder.state(), "trees": tree_of(self._ensemble)}
+        return {
+            "encoder": self._encoder.state(),
+            "spread": self._ensemble.spread.state(),
+            "trees": tree_of(self._ensemble),
+        }
 
     def _take_over(self, tree: dict[str, Any]) -> None:
         from learners._regression_state import load_ensemble
 
         self._encoder.load(tree["encoder"])
+        self._ensemble.spread.load(tree.get("spread", ()))  # snapshots of before had none
         load_ensemble(self._ensemble, tree["trees"])
 
 

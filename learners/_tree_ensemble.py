@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from learners._adaptive_kernels import adaptive_block, start_adaptive
 from learners._forest_kernels import MEMBER_N, bag_block, forest_block
+from learners._spread import NEWEST_N, RecentSpread
 from learners._tree_adwin import ADWIN_N, clear_window
 from learners._tree_kernels import Rule, start_tree
 from learners._tree_layout import NODES_USED, ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
@@ -35,6 +36,7 @@ class Ensemble:
     def __init__(self, plan: Plan, columns: int, nominal: tuple[int, ...] = ()) -> None:
         self.plan = plan
         self.classes = 0
+        self.spread = RecentSpread("classification")
         self.shape: Shape
         self.layout: Layout
         self.pool: Pool
@@ -75,15 +77,26 @@ class Ensemble:
         if classes > self.plan.classes_cap:
             raise ValueError(f"label {classes - 1} is beyond classes_cap = {self.plan.classes_cap}")
         out = np.zeros((len(rows), max(classes, 1)))
+        tally = np.zeros(out.shape, dtype=np.int16)
         start = 0
         while start < len(rows):
             self._grow_for(rows[start], int(labels[start]))
             end = start + self._fits(rows[start:], labels[start:], learned[start:])
-            self._block(rows[start:end], labels[start:end], out[start:end])
+            self._block(rows[start:end], labels[start:end], out[start:end], tally[start:end])
             start = end
+        if self.plan.trees > 1:
+            self._note_spread(out, tally, np.flatnonzero(learned)[-NEWEST_N:])
         total = out.sum(axis=1, keepdims=True)
         shares: Floats = np.divide(out, total, out=out, where=total > 0.0)
         return shares
+
+    def _note_spread(self, out: Floats, tally: NDArray[np.int16], learned: NDArray[np.intp]) -> None:
+        """Take note of which share of the trees named another class than all together did."""
+        named = tally[learned]
+        known = named.sum(axis=1)
+        agreed = named[np.arange(len(learned)), out[learned].argmax(axis=1)]
+        shares = np.where(known > 0, 1.0 - agreed / np.maximum(known, 1), 0.0)
+        self.spread.add(shares[:, None].tolist())
 
     def _tidied(self, rows: Floats) -> Floats:
         if rows.ndim != 2 or rows.shape[1] != self.columns:
@@ -174,10 +187,10 @@ class Ensemble:
             warning_delta=plan.warning_delta, drift_delta=plan.drift_delta,
         )  # fmt: skip
 
-    def _block(self, rows: Floats, labels: Codes, out: Floats) -> None:
+    def _block(self, rows: Floats, labels: Codes, out: Floats, tally: NDArray[np.int16]) -> None:
         block: Any = {"adaptive": adaptive_block, "bag": bag_block, "forest": forest_block}[self.plan.kind]
         block(
-            rows, labels, out, self.pool, self._rule(), self.members, self.windows, self.streams, self._poisson,
+            rows, labels, out, tally, self.pool, self._rule(), self.members, self.windows, self.streams, self._poisson,
             self._scratch,
         )  # fmt: skip
 

@@ -31,6 +31,7 @@ class TreeLearner(Snapshots):
     """
 
     task: Task = "classification"
+    parts_differ_by_design = True  # no tree would answer alone
     shape: ClassVar[TreeShape] = "bag"
 
     def __init__(self, config: dict[str, Any], subspace: int = ALL_COLUMNS) -> None:
@@ -202,10 +203,22 @@ class TreeLearner(Snapshots):
 
         fade(self._ensemble, keep)
 
+    def spread(self) -> float | None:
+        """How far the trees disagreed over the last 100 labelled examples; None for one tree or before any label.
+
+        The mean share of the trees that name another class than all together do, from 0 to 1.
+        """
+        return self._ensemble.spread.value()
+
     def _tree(self) -> dict[str, Any]:
         from learners._tree_state import tree_of
 
-        return {"labels": list(self._codes), "encoder": self._encoder.state(), "trees": tree_of(self._ensemble)}
+        return {
+            "labels": list(self._codes),
+            "encoder": self._encoder.state(),
+            "spread": self._ensemble.spread.state(),
+            "trees": tree_of(self._ensemble),
+        }
 
     def _take_over(self, tree: dict[str, Any]) -> None:
         from learners._tree_state import load_ensemble
@@ -214,4 +227,5 @@ class TreeLearner(Snapshots):
         if len(self._codes) != len(tree["labels"]):
             raise ValueError("a label stands there twice")
         self._encoder.load(tree["encoder"])
+        self._ensemble.spread.load(tree.get("spread", ()))  # snapshots of before had none
         load_ensemble(self._ensemble, tree["trees"])

@@ -327,7 +327,7 @@ class RecurringConcepts:
             return
         gone = {recalled, *(leaving["same"])}
         self._pool = [kept for i, kept in enumerate(self._pool) if i not in gone]
-        self._pool.append({name: leaving[name] for name in _KEPT})
+        self._pool.append({name: leaving.get(name) for name in _KEPT})
         while len(self._pool) > self._pool_n or sum(len(k["learner"]) for k in self._pool) > self._pool_bytes:
             del self._pool[0]
 
@@ -359,7 +359,7 @@ class RecurringConcepts:
             examples = [(dict(zip(names, values, strict=True)), y) for names, values, y in state["ring"]]
             self._ring = deque(examples, maxlen=2 * self._sketch_n)
             self._bins, self._leaving, self._own_n = state["bins"], state["leaving"], int(state["own_n"])
-            self._pool = [{name: kept[name] for name in _KEPT} for kept in state["pool"]]
+            self._pool = [{name: kept.get(name) for name in _KEPT} for kept in state["pool"]]
             self._warned_at, self._acted_at = int(state["warned_at"]), state["acted_at"]
             self._recalled, self._handed_n = state["recalled"], int(state["handed_n"])
             if self._recalled is not None and not 0 <= self._recalled < len(self._pool):

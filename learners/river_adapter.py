@@ -30,7 +30,7 @@ __all__ = ["RiverLearner"]
 
 _TARGET = "target"
 _CATEGORIES_CAP = 1_000
-_LEAST_BUDGET, _LEAST_N = 1 << 16, 16
+_BUDGET, _LEAST_BUDGET, _LEAST_N = 32 << 20, 1 << 16, 16
 
 
 class RiverLearner(Snapshots):
@@ -82,7 +82,7 @@ class RiverLearner(Snapshots):
 
     def __init__(
         self, estimator: str, parameters: Mapping[str, Any], *, task: Task, seed: int = 1, classes_cap: int = 64,
-        budget_bytes: int = 32 << 20,
+        budget_bytes: int = _BUDGET,
     ) -> None:  # fmt: skip
         if task not in {"classification", "regression"}:
             raise EstimatorRefusedError(f"task = {task!r}: must be 'classification' or 'regression'")
@@ -264,13 +264,15 @@ class RiverLearner(Snapshots):
 
     @classmethod
     def _built(cls, tree: dict[str, Any]) -> Self:
-        return cls._unproven(tree["config"], tree["generation"], tree["model"])
+        config = tree["config"]  # snapshots of before had no budget
+        config["budget_bytes"] = config.get("budget_bytes", _BUDGET)
+        return cls._unproven(config, tree["generation"], tree["model"])
 
     def _take_over(self, tree: dict[str, Any]) -> None:
         self._labels = list(tree["labels"])
         self._codes = {label: code for code, label in enumerate(self._labels)}
         self._learned_n, self.failures = tree["learned_n"], tree["failures"]
-        self._measure_at = tree["measure_at"]
+        self._measure_at = tree.get("measure_at", self._learned_n + 1)
         self._inputs = Inputs.from_state(tree["inputs"])
         self._target = RangeClip.from_state(tree["target"])
 

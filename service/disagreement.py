@@ -69,12 +69,15 @@ def reading(disagreement: Disagreement, committee: Committee, *, features_drift:
     """What the read view says: the shares, their means, and what to make of them.
 
     `says` is `agreement`, `instability` (members disagree while no feature drifts), `drift` (they do while features
-    drift), or None while nothing is known. `between` is the mean over the learners, `within` the champion's own.
+    drift), or None while nothing is known. `between` is the mean over the learners, `within` the champion's own, which
+    counts only where its parts are learners that could answer alone: the trees of a forest are made to differ.
     """
     by_learner, own = disagreement.shares(), _spreads(committee)
     between = sum(by_learner.values()) / len(by_learner) if by_learner else None
     within = own.get(committee.champion or "")
-    known = [value for value in (between, within) if value is not None]
+    champion = committee.members.get(committee.champion or "")
+    counts = not getattr(champion and champion.learner, "parts_differ_by_design", False)
+    known = [value for value in (between, within if counts else None) if value is not None]
     unstable = "drift" if features_drift else "instability"
     says = None if not known else unstable if max(known) >= UNSTABLE else "agreement"
     return {"between": between, "within": within, "by_learner": by_learner, "own": own, "says": says}

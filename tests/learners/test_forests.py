@@ -336,3 +336,36 @@ def test_rows_of_another_width_are_refused(build: Build) -> None:
         learner.step_many(np.zeros((3, 5)), [1, 0])
     with pytest.raises(ValueError, match="nominal"):
         build(5, (5,))
+
+
+@pytest.mark.parametrize("name", sorted(ENSEMBLES))
+def test_spread_is_the_share_of_trees_that_name_another_class(name: str) -> None:
+    """As recounted from each tree alone, over the last 100 labelled rows; rows that are only asked do not count."""
+    rows, labels = _stream(1_500, turn_at=1_400)
+    learner: Any = ENSEMBLES[name](5, (4,), trees=4)
+    assert learner.spread() is None
+    learner.step_many(rows[:1_350], labels[:1_350])
+    differ = []
+    for row, label in zip(rows[1_350:], labels[1_350:], strict=True):
+        share = learner.predict_many(row[None]).argmax()
+        alone = []
+        for t in range(4):
+            copy = type(learner).restore(learner.snapshot())
+            copy._ensemble.members = copy._ensemble.members[t : t + 1]
+            if copy._ensemble.plan.kind == "bag":  # its trees stand in the order of regions
+                copy._ensemble.pool.region[0] = copy._ensemble.pool.region[t]
+            said = copy.predict_many(row[None])[0]
+            alone += [said.argmax() != share] if said.any() else []
+        differ.append(sum(alone) / max(1, len(alone)))
+        learner.step_many(np.stack([row, row]), np.array([-1, label]))
+    assert learner.spread() == pytest.approx(np.mean(differ[-100:]))
+    assert 0.0 < learner.spread() < 0.5
+    assert type(learner).restore(learner.snapshot()).spread() == learner.spread()
+
+
+def test_a_single_tree_has_no_spread() -> None:
+    """Nothing in it could disagree."""
+    rows, labels = _stream(300)
+    for tree in (HoeffdingTree(5, (4,)), HoeffdingAdaptiveTree(5, (4,)), OzaBaggingAdwin(5, (4,), trees=1)):
+        tree.learn_many(rows, labels)
+        assert tree.spread() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -350,3 +351,25 @@ def test_no_worse_than_rivers() -> None:
             said.append(theirs.predict_one(x))
             theirs.learn_one(x, y)
         assert _mae(ours.step_many(rows, values), values, 500) < _mae(np.array(said), values, 500)
+
+
+def test_spread_is_the_deviation_of_the_trees_in_that_of_the_targets() -> None:
+    """As recounted from each tree alone, over the last 100 labelled rows; a single tree has none."""
+    rows, values = _stream(900)
+    forest, tree = AdaptiveRandomForestRegressor(5, (4,), trees=4), HoeffdingTreeRegressor(5, (4,))
+    assert forest.spread() is None
+    for learner in (forest, tree):
+        learner.learn_many(rows[:780], values[:780])
+    assert tree.spread() is None
+    apart = []
+    for row, value in zip(rows[780:], values[780:], strict=True):
+        alone = []
+        for t in range(4):
+            copy = type(forest).restore(forest.snapshot())
+            copy._ensemble.members = copy._ensemble.members[t : t + 1]
+            copy._ensemble.plan = replace(copy._ensemble.plan, trees=1)
+            alone.append(float(copy.predict_many(row[None])[0]))
+        apart.append(np.std(alone))
+        forest.step_many(np.stack([row, row]), np.array([math.nan, value]))
+    assert forest.spread() == pytest.approx(np.mean(apart[-100:]) / np.std(values[800:]), rel=1e-6)
+    assert AdaptiveRandomForestRegressor.restore(forest.snapshot()).spread() == forest.spread()

@@ -197,6 +197,23 @@ def test_a_budget_that_is_used_up_ends_learning_and_not_answers(name: str) -> No
     learner.fresh().learn_one(x, y)
 
 
+def test_a_snapshot_from_before_there_was_a_budget_goes_on() -> None:
+    """It has the budget that is now the default, and is measured from its next example on."""
+    learner = _build("river.naive_bayes.GaussianNB")
+    for x, y in _numbers(100):
+        learner.learn_one(x, y)
+    tree: Any = codec.decode(learner.snapshot())
+    del tree["config"]["budget_bytes"], tree["measure_at"]
+    old = RiverLearner.restore(codec.encode(tree))
+    for x, y in _numbers(40, seed=5):
+        learner.learn_one(x, y)
+        old.learn_one(x, y)
+    assert old.predict_proba_one({"a": 1.0, "b": 0.0}) == learner.predict_proba_one({"a": 1.0, "b": 0.0})
+    now: Any = codec.decode(old.snapshot())
+    assert now["config"]["budget_bytes"] == 32 << 20
+    assert now["measure_at"] > 140
+
+
 def test_a_label_that_is_no_number_is_a_learner_error() -> None:
     """A regressor refuses text and NaN labels, and stays as it was."""
     for learner in (_build("river.linear_model.LinearRegression", task="regression"), Mean(), NoChange("regression")):

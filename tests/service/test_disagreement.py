@@ -119,6 +119,23 @@ def test_instability_is_told_from_drift(within: float | None, features_drift: bo
     assert found["own"] == ({} if within is None else {"one": within})
 
 
+def test_a_forest_tells_its_spread_and_is_not_called_unstable_for_it() -> None:
+    """Its trees are made to differ: where labels are noise they do, and only the figure is shown."""
+    forest = {"estimator": "anchorwatch.AdaptiveRandomForest", "parameters": {"trees": 5, "budget_bytes": 1 << 20}}
+    rng = np.random.default_rng(5)
+    noise = []
+    for i, a in enumerate(rng.random(200).tolist()):
+        noise += [prediction(f"p{i}", 10 * i, features={"a": a}), label(f"p{i}", 10 * i + 1, "ny"[rng.integers(2)])]
+    folded = fold(noise, configured(learners={"forest": forest}))
+    agreement = view(folded)["agreement"]
+    assert agreement["own"]["forest"] == agreement["within"] > 0.05
+    member = folded.monitor.committee.members["forest"]
+    member.learner = _Trees(0.5)
+    assert view(folded)["agreement"]["says"] == "instability"
+    member.learner.parts_differ_by_design = True
+    assert view(folded)["agreement"]["says"] is None
+
+
 def test_an_open_drift_of_a_feature_is_seen() -> None:
     """While a feature's episode is open, members that disagree are said to do so because of the drift."""
     config = three(reference={"n": 50, "window": 30}, learners={"one": BAYES, "last": LAST})
