@@ -43,7 +43,7 @@ class ContextSignal:
 
     def restart(self) -> None:
         """Forget all rows."""
-        self._texts = [Vocabulary(self.config.max_categories) for _ in self.names]
+        self._texts = [Vocabulary(self.config.max_categories) for _ in self.names] if self.wanted else []
         self._labels = Vocabulary(_CLASSES - 1)
         self._rows: list[list[float]] = []
         self._index: list[int] = []
@@ -138,12 +138,13 @@ class ContextSignal:
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` gave."""
+        if self._bank is None:
+            return
         for vocabulary, saved in zip(self._texts, state["texts"], strict=True):
             vocabulary.load(saved)
         self._labels.load(state["labels"])
         self._seen, self._open = state["seen"], state["open"]
-        if self._bank is not None:
-            self._bank = ContextBank.from_state(state["bank"])
+        self._bank = ContextBank.from_state(state["bank"])
 
 
 def _cleared(row: int, position: int, statistic: float, threshold: float) -> base.Alarm:

@@ -34,7 +34,7 @@ class FoldState:
         self._digests: dict[str, bytes] = {}
         config = fold.config
         watched = (config.features, config.reference, config.detectors, config.signals)
-        signals = (*watched, config.quality_block, config.seed, config.max_categories)
+        signals = (*watched, config.quality_block, config.seed, config.max_categories, config.task)
         self._fingerprints = {
             "signals": fingerprint(signals),
             "errors": fingerprint(
@@ -119,6 +119,8 @@ class FoldState:
                 "join": fold.join.state(),
                 "watermark": fold.watermark.state(),
                 "rejected": fold.rejected,
+                "task": fold.config.task,
+                "features": _kinds(fold),
                 **{name: getattr(fold, name) for name in _PLAIN},
             },
             "context": fold.context.state(),
@@ -142,6 +144,10 @@ class FoldState:
         fold.watermark.load(core["watermark"])
         for name in _PLAIN:
             setattr(fold, name, core[name])
+        if core.get("task", fold.config.task) != fold.config.task:
+            fold.join.begin_anew()  # its values are classes where numbers are awaited, or the other way round
+            fold.newest_label = None
+        self._rearrange(core.get("features", _kinds(fold)))
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))
         anew = [
@@ -164,6 +170,19 @@ class FoldState:
         self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
         return anew
+
+    def _rearrange(self, before: list[str]) -> None:
+        """Put the features of what waits into the order of this configuration; what is new, or another kind, is
+        missing."""
+        join, now = self.fold.join, _kinds(self.fold)
+        if before == now:
+            return
+        for number in range(join.next_number - len(join), join.next_number):
+            row = join.row(number)
+            if row.features:
+                known = dict(zip(before, row.features, strict=True))
+                row.features = [known.get(name) for name in now]
+                join.touch(number)
 
     def _order_answers(self) -> None:
         """Put what waits back into the committee's order: stored maps are in the order of text."""
@@ -203,6 +222,11 @@ class FoldState:
         else:
             getattr(fold, name).load(tree)
         return True
+
+
+def _kinds(fold: MonitorFold) -> list[str]:
+    """The features of waiting predictions in their order, each with its type."""
+    return [f"{fold.config.features[name].type}:{name}" for name in fold.feature_names]
 
 
 def configuration_version(config: Any) -> str:

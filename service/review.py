@@ -86,7 +86,9 @@ class Review:
         return Decided(decision, predicted, scores, model, self._rarity(predicted) if rule.priority == "rare" else 0.0)
 
     def _rarity(self, predicted: Any) -> float:
-        """1 less the share of a class among the answers so far, which this one then joins."""
+        """1 less the share of a class among the answers so far, which this one then joins; 1 where none was given."""
+        if predicted is None:
+            return 1.0
         n, total = self._classes.get(predicted, 0), sum(self._classes.values())
         if n or len(self._classes) < self.config.max_classes:
             self._classes[predicted] = n + 1

@@ -86,7 +86,7 @@ class FeatureSignals:
             min_effects={c.name: self._min_effect(c.name) for c in columns},
         )  # fmt: skip
         self.joint = JointSignals(config, order=len(self.names) + len(self.quality_names))
-        self._blocks = GappedBlocks(len(self.quality_names), block_n=config.quality_block, gap_n=0)
+        self._blocks = GappedBlocks(max(1, len(self.quality_names)), block_n=config.quality_block, gap_n=0)
         self._encoder: JointEncoder | None = None
 
     def _rank_groups(
@@ -267,7 +267,9 @@ class FeatureSignals:
         return np.column_stack([np.isnan(rows[:, :features]), unseen])
 
     def _watch_quality(self, bits: NDArray[np.float64], index: NDArray[np.int64]) -> list[Spoken]:
-        """Missing and unseen values, as means of blocks where they come in runs."""
+        """Missing and unseen values, as means of blocks where they come in runs; none where no feature is watched."""
+        if not self.quality_names:
+            return []
         return self.quality.update(bits if self.config.quality_block == 1 else self._blocks.update_many(bits), index)
 
     def _quality_of_reference(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:

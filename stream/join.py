@@ -279,6 +279,19 @@ class LabelJoin:
         # A chunk's bytes depend on the tail inside it, so they must follow it whatever the commits' cuts are.
         self._dirty.add(self._tail // CHUNK_N)
 
+    def begin_anew(self) -> None:
+        """Forget all rows and early labels, counted as evicted and orphaned; numbers, counts and the age go on."""
+        for number in range(self._mature, self._next):
+            self.counts.matured += 1
+            if self._rows[number].label is None:
+                self.counts.evicted += 1
+                self.counts.unlabelled += 1
+                self.counts.open -= 1
+        self.counts.orphans += len(self.early)
+        self._dirty.update(number // CHUNK_N for number in self._rows)
+        self.early, self._rows, self._numbers, self._tail = {}, {}, {}, self._next
+        self._mature = self._next
+
     def state(self) -> dict[str, Any]:
         """Everything but the rows, as a plain tree."""
         return {

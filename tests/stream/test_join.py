@@ -164,6 +164,28 @@ def test_a_restart_anywhere_changes_nothing(steps: list[tuple[str, int, str, int
     assert second.state() == whole.state()
 
 
+def test_a_join_that_begins_anew_keeps_its_numbers_and_its_books() -> None:
+    """Nothing waits any longer, here and after a restart; what had no label is evicted and unlabelled, early labels are
+    orphans, and the next prediction has the next number."""
+    join = a_join(age_ms=10)
+    for n in range(CHUNK_N + 3):
+        join.add(prediction(f"p{n}", n))
+    for n in range(0, CHUNK_N, 2):
+        join.label(f"p{n}", n, "a")
+    join.label("early", 1, "a")
+    join.due(20)
+    stored = join.dirty_chunks()
+    join.begin_anew()
+    counts = join.counts
+    assert (len(join), join.early, counts.open, counts.matured, counts.orphans) == (0, {}, 0, CHUNK_N + 3, 1)
+    assert counts.unlabelled == CHUNK_N + 3 - CHUNK_N // 2
+    stored |= join.dirty_chunks()
+    other = a_join(age_ms=10)
+    other.load(join.state(), {number: data for number, data in stored.items() if data is not None})
+    assert len(other) == 0
+    assert (other.add(prediction("p0")), other.due(5_000)[0][0]) == (CHUNK_N + 3, CHUNK_N + 3)
+
+
 def test_chunks_are_the_same_whatever_the_commits_were() -> None:
     """The rows' bytes depend on the rows alone, not on when they were written before."""
 

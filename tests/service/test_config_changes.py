@@ -1,0 +1,146 @@
+"""Whatever is changed in a configuration between two starts: the state that still fits goes on, and nothing crashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.config import Config
+from tests.service.fold_rig import Folded, configured, control, fold, label, prediction
+
+__all__: list[str] = []
+
+BAYES, TREE = {"estimator": "anchorwatch.NaiveBayes"}, {"estimator": "anchorwatch.HoeffdingTree"}
+NUMBER, CODE = {"type": "numeric"}, {"type": "categorical"}
+BASE: dict[str, Any] = {
+    "features": {"a": NUMBER, "c": CODE},
+    "learners": {"one": BAYES, "two": TREE},
+    "segments": ["channel"],
+    "canary": {"model": "probe"},
+    "review": {"margin": 0.3, "of": "producer"},
+    "labels": {"age": "5s"},
+}
+LINE = {"one": {"estimator": "anchorwatch.LinearRegression"}}
+# What replaces a part of BASE; None leaves it out.
+CHANGES: dict[str, dict[str, Any]] = {
+    "a feature more": {"features": {"a": NUMBER, "b": NUMBER, "c": CODE}},
+    "a feature less": {"features": {"a": NUMBER}},
+    "a feature first": {"features": {"0": CODE, "a": NUMBER, "c": CODE}},
+    "other names": {"features": {"b": NUMBER, "d": CODE}},
+    "a feature not learned": {"features": {"a": NUMBER | {"learn": False}, "c": CODE}},
+    "a feature not watched": {"features": {"a": NUMBER, "c": CODE | {"watch": False}}},
+    "no feature watched": {"features": {"a": NUMBER | {"watch": False}, "c": CODE | {"watch": False}}},
+    "no features": {"features": {}},
+    "a sensitive feature": {"features": {"a": NUMBER, "c": CODE | {"sensitive": True}}, "hash_key": "secret"},
+    "other detectors": {"features": {"a": NUMBER | {"detectors": ["ks", "psi"]}, "c": CODE}},
+    "a trailing reference": {"reference": {"n": 50, "window": 30, "mode": "trailing"}},
+    "another reference": {"reference": {"n": 60, "window": 20}},
+    "regression": {"task": "regression", "learners": LINE, "canary": None, "review": None},
+    "regression alone": {"task": "regression", "learners": {}, "canary": None, "review": None},
+    "a context": {"detectors": {"context": {"enabled": True}}},
+    "fewer classes": {"max_classes": 2},
+    "fewer categories": {"max_categories": 1},
+    "error classes": {"error_classes": ["y"]},
+    "another age": {"labels": {"age": "9s"}},
+    "ages by delay": {"labels": {}},
+    "small caps": {"labels": {"age": "5s", "correction_window": 1, "max_pending": 2, "max_early": 1}},
+    "no canary": {"canary": None},
+    "another canary": {"canary": {"model": "two"}},
+    "no review": {"review": None},
+    "review of the champion": {"review": {"margin": 0.3}},
+    "rare first": {"review": {"margin": 0.3, "priority": "rare"}},
+    "another seed": {"seed": 2},
+    "a small window": {"metrics_window": 10},
+    "no promotion": {"promotion": {"mode": "off"}},
+    "no learners": {"learners": {}, "canary": None},
+    "swapped learners": {"learners": {"two": TREE, "one": BAYES}},
+    "another learner": {"learners": {"one": TREE, "two": TREE}},
+    "another probe": {"probe": TREE},
+    "no adaptation": {"adaptation": {"policy": "none"}},
+    "another policy": {"adaptation": {"policy": "recurring"}},
+    "another cooldown of learners": {"adaptation": {"cooldown": 5}},
+    "another cooldown": {"cooldown": 5},
+    "blocks of errors": {"error_block": 5},
+    "blocks of missing values": {"quality_block": 5},
+    "no segments": {"segments": None},
+    "other segments": {"segments": ["c"]},
+    "one segment": {"max_segments": 1},
+}
+
+
+def changed(change: str | None) -> Config:
+    """BASE with a change."""
+    merged = BASE | ({} if change is None else CHANGES[change])
+    return configured(**{key: value for key, value in merged.items() if value is not None})
+
+
+def stream(first: int, until: int, *, numbers: bool = False) -> list[bytes]:
+    """Predictions with scores, or numbers, every other without an answer, and labels three predictions later."""
+    events = []
+    for n in range(first, until):
+        said: dict[str, Any] = {"prediction": None} if n % 2 else {"prediction": 1.0}
+        if not numbers and not n % 2:
+            said = {"prediction": "y", "scores": {"y": 0.6, "n": 0.4}}
+        features = {"a": 3.0 * (n % 2), "c": "uvw"[n % 3]}
+        events.append(prediction(f"p{n}", n * 1_000, features=features, segment={"channel": "web"}, **said))
+        if n >= first + 3:
+            events.append(label(f"p{n - 3}", n * 1_000 + 500, 1.0 + n % 2 if numbers else "yn"[n % 2]))
+    return events
+
+
+@pytest.fixture(scope="module")
+def before() -> Folded:
+    """The state before the change."""
+    return fold(stream(0, 120), changed(None))
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_a_change_is_survived_and_settles(change: str, before: Folded) -> None:
+    """The monitor goes on, refuses no event, and another start with the changed configuration begins nothing anew."""
+    config, numbers = changed(change), change.startswith("regression")
+    after = before.restarted(config).feed(stream(120, 260, numbers=numbers))
+    assert after.rejects == []
+    again = after.restarted(config)
+    assert again.partition.restarted == []
+    more = stream(260, 330, numbers=numbers)
+    assert again.feed(more).hashes == after.feed(more).hashes
+    back = again.restarted(changed(None)).feed([control("tick", 400_000)])
+    assert back.rejects == []
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_a_monitor_begins_with_any_of_them(change: str) -> None:
+    """From nothing, too, and with a new reference in the middle."""
+    numbers = change.startswith("regression")
+    events = [
+        *stream(0, 100, numbers=numbers),
+        control("accept_reference", 100_000),
+        *stream(100, 220, numbers=numbers),
+    ]
+    folded = fold(events, changed(change))
+    assert folded.rejects == []
+    assert fold(events, changed(change), size=37).hashes == folded.hashes
+
+
+def test_what_waits_is_learned_under_the_names_that_it_had() -> None:
+    """Predictions that wait over a change of features: each value stays with its name, what is new or of another type
+    is missing, and values of names that are gone are forgotten."""
+    both = {"a": NUMBER, "b": NUMBER, "c": CODE}
+    tree = {"one": {"estimator": "anchorwatch.HoeffdingTree", "parameters": {"budget_bytes": 1 << 20}}}
+
+    def features_of(after: dict[str, Any]) -> list[Any]:
+        events = [prediction("p0", 0, features={"a": 1.0, "b": 2.0, "c": "u"}), control("tick", 1)]
+        folded = fold(events, configured(features=both, learners=tree)).restarted(
+            configured(features=after, learners=tree)
+        )
+        features = folded.monitor.join.row(0).features
+        assert folded.feed([label("p0", 2, "y"), control("tick", 5_000)]).rejects == []
+        assert folded.monitor.committee.members["one"].failures == 0
+        return features
+
+    assert features_of(both) == [1.0, 2.0, "u"]
+    assert features_of({"0": NUMBER, "c": CODE, "b": NUMBER}) == [None, 2.0, "u"]
+    assert features_of({"b": CODE, "a": NUMBER}) == [1.0, None]
+    assert features_of({"a": NUMBER | {"learn": False}, "c": CODE}) == ["u"]
+    assert features_of({}) == []
