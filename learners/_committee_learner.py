@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from learners._checks import in_range
 from learners._snapshots import Snapshots
 from learners._spread import RecentSpread, deviation
 from learners._voters import Answer, Op, Voters, best_of
@@ -166,10 +167,22 @@ class CommitteeLearner(Snapshots):
         self._voters.replace(self._voters.worst())
         return 1
 
+    @property
+    def can_forget(self) -> bool:
+        """Whether any member can."""
+        return self._voters.can_forget
+
     def forget(self, keep: float) -> None:
-        """Let the records, and what each member that can forget has seen, count `keep`, in (0, 1], of what it did."""
-        if not 0.0 < keep <= 1.0:
-            raise ValueError(f"keep = {keep}: must be in (0, 1]")
+        """Let the records, and what each member that can forget has seen, count `keep`, in (0, 1], of what it did.
+
+        Raises
+        ------
+        LearnerError
+            no member can forget; nothing has changed.
+        """
+        in_range("keep", keep, "in (0, 1]", holds=0.0 < keep <= 1.0)
+        if not self.can_forget:
+            raise LearnerError("no member of this committee can forget")
         self._voters.forget(keep)
 
     @abstractmethod

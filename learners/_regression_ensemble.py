@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from learners._checks import in_range
 from learners._regression_adwin import WINDOW_N, clear_values
 from learners._regression_forest import (
     ACTIVE,
@@ -19,7 +20,23 @@ from learners._regression_forest import (
     block_of,
 )
 from learners._regression_kernels import Rule, start_tree
-from learners._regression_layout import NODES_USED, Layout, Pool, allocate, layout_of, regrown, used_bytes
+from learners._regression_layout import (
+    BLOCKS_USED,
+    BORN_WITH,
+    NODES_USED,
+    SLOT_WIDTH,
+    SLOTS,
+    SUM,
+    TOTAL,
+    TRIED_AT,
+    WEIGHTS,
+    Layout,
+    Pool,
+    allocate,
+    layout_of,
+    regrown,
+    used_bytes,
+)
 from learners._regression_plan import LEAVES, VOTES, RegressionPlan
 from learners._regression_scale import CLIP_N, SCALE_N, standardize, tidy_targets
 from learners._spread import NEWEST_N, RecentSpread, deviation
@@ -79,18 +96,33 @@ class RegressionEnsemble:
             start_tree(self.members[t, ACTIVE], self.pool, self._rule(), self.streams, t)
 
     def repair(self) -> int:
-        """Let the tree with the largest faded squared error begin anew; how many did."""
+        """Put the tree that grows in the background, or else an empty one, in the place of the tree with the largest
+        faded squared error; how many were: 0 where there is one tree, or none was scored."""
         active = self.members[:, ACTIVE]
         worst = int(np.argmax(self.record[active, FADED]))
-        region = active[worst]
-        if self.record[region, SCORED] == 0.0:
+        region, spare = active[worst], self.members[worst, BACKGROUND]
+        if len(active) < 2 or self.record[region, SCORED] == 0.0:
             return 0
-        start_tree(region, self.pool, self._rule(), self.streams, worst)
-        self.record[region] = 0.0
+        if spare >= 0:
+            self.members[worst, ACTIVE] = spare
+        else:
+            start_tree(region, self.pool, self._rule(), self.streams, worst)
+            self.record[region] = 0.0
         self.members[worst, BACKGROUND], self.members[worst, DUE] = -1, 0
+        self.members[worst, DRIFTS] += 1
         for a in range(2 * worst, 2 * worst + 2) if self.plan.is_forest else ():
             clear_values(self.windows, a)
         return 1
+
+    def fade(self, keep: float) -> None:
+        """Multiply the weights in all leaves by `keep`, in (0, 1]; means, splits and linear models stay."""
+        in_range("keep", keep, "in (0, 1]", holds=0.0 < keep <= 1.0)
+        columns = [TRIED_AT, BORN_WITH, TOTAL, SUM]
+        for at in range(WEIGHTS + len(self.nominal), self.pool.stats.shape[1], SLOT_WIDTH):
+            columns += range(at + 1 + SLOTS, at + SLOT_WIDTH)  # of each slot the weight and the sum
+        for i, used in enumerate(self.pool.region[:, BLOCKS_USED].tolist()):
+            blocks = slice(i * self.layout.blocks, i * self.layout.blocks + used)
+            self.pool.stats[blocks, columns] *= keep
 
     def reshape(self, nominal: tuple[bool, ...]) -> None:
         """Forget all trees and make room for others over these columns."""

@@ -156,8 +156,13 @@ class RegressionLearner(Snapshots):
         places.clear()
 
     def repair(self) -> int:
-        """Let the tree that erred most over its last hundred answers begin anew; how many did (0 before any answer)."""
+        """Replace the tree that erred most over its last hundred answers by the one that grows aside, or an empty one;
+        how many were: 0 before any answer, and where there is a single tree."""
         return self._ensemble.repair()
+
+    def forget(self, keep: float) -> None:
+        """Let what the leaves have seen count `keep`, in (0, 1], of what it did; splits, means and models stay."""
+        self._ensemble.fade(keep)
 
     def spread(self) -> float | None:
         """How far the trees disagreed over the last 100 labelled examples; None for one tree or before any label.

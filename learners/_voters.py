@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learners.base import Features, Label, Learner, Task
+from learners.base import Features, Label, Learner, Task, forgets
 from learners.errors import EstimatorRefusedError, LearnerError
 from learners.river_build import derived_seed
 
@@ -150,14 +150,18 @@ class Voters:
         old = self.voters[i]
         self.voters[i] = Voter(self._fresh(i, old.generation + 1), old.generation + 1, failures=old.failures)
 
+    @property
+    def can_forget(self) -> bool:
+        """Whether any member can."""
+        return any(forgets(voter.learner) for voter in self.voters)
+
     def forget(self, keep: float) -> None:
         """Let the records, and every member that can, forget."""
         for voter in self.voters:
             voter.loss *= keep
             voter.weight *= keep
-            forget = getattr(voter.learner, "forget", None)
-            if forget is not None:
-                forget(keep)
+            if forgets(voter.learner):
+                voter.learner.forget(keep)  # type: ignore[attr-defined] # as `forgets` says
 
     def state(self) -> list[list[Any]]:
         """Plain lists, members' snapshots inside."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, Protocol, Self, runtime_checkable
 
-__all__ = ["Features", "Label", "Learner", "Task"]
+__all__ = ["Features", "Label", "Learner", "Task", "forgets"]
 
 Features = Mapping[str, float | str]
 Label = str | float
@@ -54,3 +54,8 @@ class Learner(Protocol):
         SnapshotError
             the bytes are damaged or belong to something else.
         """
+
+
+def forgets(learner: Learner) -> bool:
+    """Whether the learner can be told to let the past count for less, by a method `forget`."""
+    return hasattr(learner, "forget") and bool(getattr(learner, "can_forget", True))

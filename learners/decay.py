@@ -8,7 +8,7 @@ from typing import Any
 from learners._checks import in_range
 from learners._examples import Reservoir
 from learners._memory import Memory
-from learners.base import Features, Label, Task
+from learners.base import Features, Label, Task, forgets
 
 __all__ = ["Decay"]
 
@@ -76,7 +76,7 @@ class Decay(Memory):
 
     @property
     def _forgets(self) -> Any:
-        return getattr(self._inner, "forget", None)
+        return getattr(self._inner, "forget", None) if forgets(self._inner) else None
 
     def _room(self) -> int:
         return self._every - self._learned_n % self._every

@@ -13,8 +13,10 @@ from learners._voters import Voter
 from learners.base import Features, Label, Task
 from learners.best_expert import BestExpert
 from learners.build import build_learner
+from learners.decay import Decay
 from learners.errors import EstimatorRefusedError
 from learners.majority_vote import MajorityVote
+from learners.policies import build_policy
 from learners.registry import LEARNERS, restore_learner
 from learners.weighted_vote import WeightedVote
 from tests.learners.drifting import concepts, errors
@@ -284,6 +286,30 @@ def test_repair_replaces_the_worst_and_forget_reaches_members() -> None:
     assert _committee(WeightedVote, "y").repair() == 0
     with pytest.raises(ValueError, match="keep = 0"):
         vote.forget(0.0)
+
+
+def test_a_committee_of_which_none_can_forget_says_so() -> None:
+    """Told to forget it refuses and stays as it was; re-weighting then replaces it warm, and decay rebuilds it."""
+    members = [{"estimator": "river.naive_bayes.GaussianNB"}, {"estimator": "river.tree.HoeffdingTreeClassifier"}]
+    vote, mixed = WeightedVote(members), WeightedVote([*members, TREE])
+    for x, y in labelled("classification", 60):
+        vote.learn_one(x, y)
+    before = vote.snapshot()
+    with pytest.raises(LearnerError, match="no member"):
+        vote.forget(0.5)
+    assert vote.snapshot() == before
+    assert (vote.can_forget, mixed.can_forget) == (False, True)
+    nested = WeightedVote([{"estimator": "anchorwatch.MajorityVote", "parameters": {"members": members}}])
+    assert not nested.can_forget
+    policy = build_policy("reweight", lambda _: WeightedVote(members), lambda: vote, {"min_warm": 5, "keep": 0.5})
+    assert policy is not None
+    assert (policy.on_drift(3), policy.background is None) == (None, False)
+    spec: dict[str, Any] = {"estimator": "anchorwatch.WeightedVote", "parameters": {"members": members}}
+    decay = Decay(**spec, half_life_n=30, refit_every=10)
+    for x, y in labelled("classification", 60):
+        decay.learn_one(x, y)
+    inner: Any = decay._inner
+    assert inner.learned_n < 60
 
 
 def test_members_of_one_estimator_have_seeds_of_their_own() -> None:

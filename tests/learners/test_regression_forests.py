@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from learners import LearnerError, SnapshotError, codec
-from learners._regression_forest import ACTIVE
+from learners._regression_forest import ACTIVE, BACKGROUND
 from learners._regression_learner import RegressionLearner
 from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
@@ -101,6 +101,50 @@ def test_repair_replaces_the_worst_tree() -> None:
     errors = [_mae(learner.step_many(rows[part], values[part]), values[part], 500) for learner in (left, repaired)]
     assert errors[1] < 0.95 * errors[0]
     assert type(repaired).restore(repaired.snapshot()).snapshot() == repaired.snapshot()
+
+
+def test_repair_prefers_the_tree_that_grows_aside() -> None:
+    """The worst tree gives way to the one that grew behind it, which keeps what it learned; its drift is counted."""
+    rows, values = _stream(6_000, turn_at=3_000)
+    forest = AdaptiveRandomForestRegressor(5, (4,), trees=2, warning_delta=0.9, drift_delta=1e-300)
+    forest.learn_many(rows, values)
+    ensemble = forest._ensemble
+    assert (ensemble.members[:, BACKGROUND] >= 0).all()
+    expected = set(ensemble.members[:, BACKGROUND].tolist())
+    assert (forest.repair(), forest.replaced_n) == (1, 1)
+    assert len(expected & set(ensemble.members[:, ACTIVE].tolist())) == 1
+    assert ensemble.members[:, BACKGROUND].min() == -1
+    last = slice(5_500, 6_000)
+    assert _mae(forest.predict_many(rows[last]), values[last]) < 2.0
+    assert AdaptiveRandomForestRegressor.restore(forest.snapshot()).snapshot() == forest.snapshot()
+
+
+def test_a_single_tree_is_not_repaired() -> None:
+    """There is nothing to put in its place that knows anything."""
+    rows, values = _stream(2_000)
+    tree = HoeffdingTreeRegressor(5, (4,))
+    tree.learn_many(rows, values)
+    before = tree.snapshot()
+    assert tree.repair() == 0
+    assert tree.snapshot() == before
+
+
+def test_forgetting_changes_weights_and_no_answer(build: Build) -> None:
+    """Answers stay as they were; after a change of the relation a learner that has forgotten follows faster."""
+    rows, values = _stream(6_000, turn_at=4_000)
+    kept, faded = (build(5, (4,), leaf="mean") for _ in range(2))
+    for learner in (kept, faded):
+        learner.learn_many(rows[:4_000], values[:4_000])
+    faded.forget(0.02)
+    assert faded.predict_many(rows) == pytest.approx(kept.predict_many(rows), rel=1e-9)
+    assert faded.snapshot() != kept.snapshot()
+    part = slice(4_000, 4_400)
+    errors = [_mae(learner.step_many(rows[part], values[part]), values[part]) for learner in (kept, faded)]
+    assert errors[1] < 0.92 * errors[0]
+    assert type(faded).restore(faded.snapshot()).snapshot() == faded.snapshot()
+    for wrong in (0.0, 1.1, math.nan):
+        with pytest.raises(ValueError, match="keep = "):
+            faded.forget(wrong)
 
 
 def test_without_drift_hardly_a_tree_is_replaced() -> None:
