@@ -98,6 +98,9 @@ class AdaptationPolicy(Protocol):
     def on_calm(self, event: int) -> None:
         """The warning went away at `event`."""
 
+    def on_swapped(self) -> None:
+        """Somebody else put another learner in place: what was tried against the former one ends."""
+
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint, snapshots inside."""
 
@@ -241,6 +244,11 @@ class WarmReplacement:
         del event
         if not self._due:
             self._drop()
+
+    def on_swapped(self) -> None:
+        """Another learner is in place: drop the background learner and the evidence."""
+        self._due = False
+        self._drop()
 
     def _cooling(self, event: int) -> bool:
         return self._replaced_at is not None and event < self._replaced_at + self._cooldown

@@ -124,6 +124,10 @@ class LocalRepair:
         """Drop the background learner, if there is one that no drift has made due."""
         self._warm.on_calm(event)
 
+    def on_swapped(self) -> None:
+        """Drop the background learner, if there is one."""
+        self._warm.on_swapped()
+
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint."""
         return {"warm": self._warm.state(), "ignored_n": self._ignored_n, "acted_at": self._acted_at}

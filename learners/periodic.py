@@ -142,6 +142,10 @@ class Periodic:
     def on_calm(self, event: int) -> None:
         """Nothing: alarms do not matter here."""
 
+    def on_swapped(self) -> None:
+        """Another learner is in place: the next one begins with its time."""
+        self._warm.on_swapped()
+
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint, with the background learner's snapshot inside."""
         return {"warm": self._warm.state(), "generation": self.generation, "learned_n": self._learned_n}

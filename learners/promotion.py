@@ -177,6 +177,10 @@ class Promotion:
         self.champion, self.former, self._switched_at = champion, former, event
         self._restart(event)
 
+    def restart(self, event: int) -> None:
+        """Begin all tests anew, with predictions made from `event` on; who is champion stays."""
+        self._restart(event)
+
     def promote(self, name: str, event: int) -> None:
         """A person made `name` the champion; the roll-back watches that too."""
         if name not in self._names:

@@ -196,6 +196,12 @@ class RecurringConcepts:
         if self._trial is not None and not self._trial.due:
             self._trial = self._leaving = None
 
+    def on_swapped(self) -> None:
+        """End the trial, and what waits for evidence; the learner that is gone is not retired."""
+        self._trial = self._leaving = self._recalled = None
+        self._gate = self._gate_for(self._fresh)
+        self._own_n = 0
+
     def _cooling(self, event: int) -> bool:
         return self._acted_at is not None and event < self._acted_at + self._cooldown
 

@@ -80,6 +80,9 @@ class Reset:
     def on_calm(self, event: int) -> None:
         """Nothing."""
 
+    def on_swapped(self) -> None:
+        """Nothing: nobody is tried."""
+
     def state(self) -> dict[str, Any]:
         """Plain tree for a checkpoint."""
         return {"generation": self.generation, "ignored_n": self.ignored_n, "replaced_at": self._replaced_at}

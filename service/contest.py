@@ -22,8 +22,8 @@ _SPREADS = 4.0
 class Contest:
     """The promotion tests of one monitor.
 
-    A regression's losses need a scale: the interquartile range of the first `reference.n` labels, of which nothing is
-    compared.
+    A regression's losses need a scale: the interquartile range of the reference's first `reference.n` labels, of which
+    nothing is compared. An accepted reference has a scale of its own.
     """
 
     def __init__(self, config: MonitorConfig, champion: str | None) -> None:
@@ -45,6 +45,13 @@ class Contest:
         self.test = Promotion(
             champion, others, alpha=rule.alpha, min_lead=rule.min_lead, min_n=rule.min_n, cooldown=rule.cooldown
         )
+
+    def restart(self, champion: str | None, event: int) -> None:
+        """Forget all evidence: predictions from `event` on count, a regression's on the scale of the labels to come."""
+        self.begin(champion)
+        self._scale, self._labels = 1.0 if self.config.task == "classification" else None, []
+        if self.test is not None:
+            self.test.restart(event)
 
     def judge(self, event: int, number: int, row: PendingPrediction) -> Decision | None:
         """Take a labelled prediction that has reached its age; the switch that it decides, if any."""

@@ -48,6 +48,8 @@ def _accept_reference(fold: MonitorFold, parameters: dict[str, Any], moment: Mom
     fold.review.restart()
     fold.committee.renew_probe()
     fold.reference_from = fold.join.next_number
+    if fold.config.task == "regression":
+        fold.contest.restart(fold.committee.champion, fold.join.next_number)
 
 
 def _promote(fold: MonitorFold, parameters: dict[str, Any], moment: Moment) -> Outputs:

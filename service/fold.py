@@ -260,6 +260,9 @@ class MonitorFold:
                 self._work()
                 self.committee.freeze_probe()
                 self._note_versions(self.versions.begin(self))
+            elif self.versions.unstarted and number >= self.reference_from + self.config.reference.n:
+                self._work()
+                self._note_versions(self.versions.begin(self))
             if row.label is None:
                 continue
             self.scoreboard.add(row)

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from service.config import MonitorConfig
 from service.fold import MonitorFold
 from service.state_codec import StateMismatchError, decode, encode, fingerprint
 
 __all__ = ["FoldState", "configuration_version"]
 
 _CHUNK = "pending/"
+_MEMBERS = fingerprint("members, each with a form of its own")
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
 _OPTIONAL = frozenset({"segments", "review", "disagreement", "canary", "contest"})
@@ -52,11 +54,11 @@ class FoldState:
                 if fold.context.wanted
                 else None
             ),
-            "committee": fingerprint((config.learners, config.probe, config.adaptation, config.seed, config.task)),
+            "committee": _MEMBERS,
             "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
-            "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
-            "contest": fingerprint((config.promotion, list(config.learners), config.task, config.reference.n)),
-            "canary": fingerprint((config.canary, config.metrics_window)),
+            "disagreement": fingerprint((config.learners, config.seed, config.metrics_window, config.review)),
+            "contest": fingerprint((config.promotion, config.learners, config.seed, config.task, config.reference.n)),
+            "canary": fingerprint((config.canary, config.learners, config.probe, config.seed, config.metrics_window)),
             "review": fingerprint(
                 (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
             ),
@@ -70,6 +72,11 @@ class FoldState:
                     list(config.features),
                 )
             ),
+        }
+        self._adaptation = fingerprint(config.adaptation)
+        self._forms = {
+            name: fingerprint((_origin(config, name, member.role), config.seed, config.task))
+            for name, member in fold.committee.members.items()
         }
         # Parts that most monitors do without: they have no component there, and never had one.
         optional: dict[str, Any] = {
@@ -124,7 +131,12 @@ class FoldState:
                 **{name: getattr(fold, name) for name in _PLAIN},
             },
             "context": fold.context.state(),
-            "committee": fold.committee.state() | {"policies": fold.committee.policy_states()},
+            "committee": fold.committee.state()
+            | {
+                "policies": fold.committee.policy_states(),
+                "forms": self._forms,
+                "adaptation": self._adaptation,
+            },
             "episodes": fold.episodes.state(),
             "errors": fold.errors.state(),
             "scores": fold.scoreboard.state(),
@@ -152,24 +164,29 @@ class FoldState:
         fold.episodes.load(decode(components["episodes"]))
         anew = [
             name
-            for name in ("signals", "errors", "context", "scores", "committee", *self._wanted)
+            for name in ("signals", "errors", "context", "scores", *self._wanted)
             if not self._load_part(name, components)
         ]
+        new = self._load_committee(components)
+        for name in new if "scores" not in anew else ():
+            self._void_member(name)
         if "scores" in anew:
             self._void_tickets()
         if "segments" in anew or not fold.scoreboard.segments.wanted:
             self._void_segments()
-        if "committee" in anew:
+        if "probe" in new:
             fold.reference_from = fold.join.next_number  # the new probe learns from the predictions to come
         # Of a part that started anew, or of another configuration, the champion may be another.
+        if "contest" in anew:
+            fold.contest.restart(fold.committee.champion, fold.join.next_number)
         fold.contest.begin(fold.committee.champion)
         if "versions" in components:
-            fold.versions.load(decode(components["versions"]), fold.committee, built_anew="committee" in anew)
+            fold.versions.load(decode(components["versions"]), fold.committee, anew=new)
         else:  # stored by a program that knew no versions
             fold.versions.anew(fold.committee)
         self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
-        return anew
+        return [*anew, *(_LEARNER + name for name in fold.committee.members if name in new), *self._also]
 
     def _rearrange(self, before: list[str]) -> None:
         """Put the features of what waits into the order of this configuration; what is new, or another kind, is
@@ -190,6 +207,46 @@ class FoldState:
         for number in range(join.next_number - len(join), join.next_number):
             answers = join.row(number).answers
             answers.update({name: answers.pop(name) for name in members if name in answers})
+
+    def _load_committee(self, components: Mapping[str, bytes]) -> set[str]:
+        """Restore the members whose configuration is the same; the names of the others."""
+        committee = self.fold.committee
+        self._also: list[str] = []
+        try:
+            tree = self._committee_of(components["committee"])
+        except (KeyError, StateMismatchError):
+            return set(committee.members)
+        new = {name for name, form in self._forms.items() if tree["forms"].get(name) != form}
+        learners = {n.removeprefix(_LEARNER): d for n, d in components.items() if n.startswith(_LEARNER)}
+        same = tree["adaptation"] == self._adaptation
+        committee.load(tree, learners, tree["policies"] if same else {}, anew=new)
+        self._also += [] if same or not committee.policy_states() else ["policies"]
+        self._also += [] if committee.champion == tree["champion"] else ["champion"]
+        return new
+
+    def _committee_of(self, data: bytes) -> dict[str, Any]:
+        """The stored tree; before members had forms, one fingerprint stood for all that they are built of."""
+        try:
+            tree: dict[str, Any] = decode(data, _MEMBERS)
+        except StateMismatchError:
+            config = self.fold.config
+            parts = (config.learners, config.probe, config.adaptation, config.seed, config.task)
+            tree = decode(data, fingerprint(parts)) | {"forms": self._forms, "adaptation": self._adaptation}
+        return tree
+
+    def _void_member(self, name: str) -> None:
+        """A member that began anew has no scores, and what its name said before is not its own; but what was served
+        stays."""
+        scoreboard, join = self.fold.scoreboard, self.fold.join
+        scoreboard.forget(name)
+        for number in range(join.next_number - len(join), join.next_number):
+            row = join.row(number)
+            row.tickets.pop(name, None)
+            for tickets in (row.segments or {}).values():
+                tickets.pop(name, None)
+            if row.served != name:
+                row.answers.pop(name, None)
+            join.touch(number)
 
     def _void_tickets(self) -> None:
         """What was scored on a scoreboard that is gone cannot be re-scored."""
@@ -212,16 +269,20 @@ class FoldState:
             tree = decode(components[name], self._fingerprints[name])
         except (KeyError, StateMismatchError):
             return False
-        if name == "committee":
-            learners = {n.removeprefix(_LEARNER): d for n, d in components.items() if n.startswith(_LEARNER)}
-            fold.committee.load(tree, learners, tree["policies"])
-        elif name == "scores":
+        if name == "scores":
             fold.scoreboard.load(tree)
         elif name in self._wanted:
             self._wanted[name].load(tree)
         else:
             getattr(fold, name).load(tree)
         return True
+
+
+def _origin(config: MonitorConfig, name: str, role: str) -> Any:
+    """What a member is built of."""
+    if role == "probe":
+        return config.probe or config.learners[config.champion or next(iter(config.learners))]
+    return config.learners.get(name)
 
 
 def _kinds(fold: MonitorFold) -> list[str]:

@@ -156,7 +156,7 @@ class Member:
         self.learner, self.learned = reaction.learner, warmed
         self.replacements += 1
         self._swapped.append(moment.order)
-        return moment, {"action": "replaced"} | done | {"generation": reaction.generation}, succession
+        return moment, {"action": "replaced"} | done | {"generation": self.replacements}, succession
 
     def taught(self) -> tuple[LearnedRange, LearnedRange]:
         """What was taught to the learner in place, and to the one behind it: nothing where that has just come."""
@@ -333,6 +333,8 @@ class Committee:
             raise ValueError(f"the snapshot is of a {type(learner).__name__} for {learner.task}: not what {name!r} is")
         member.learner = learner
         member.replacements += 1
+        if member.policy is not None:
+            member.policy.on_swapped()
 
     def learner_states(self) -> dict[str, bytes]:
         """Snapshot of each member, by name."""
@@ -344,11 +346,19 @@ class Committee:
         self.work()
         return {name: m.policy.state() for name, m in self.members.items() if m.policy is not None}
 
-    def load(self, state: dict[str, Any], learners: dict[str, bytes], policies: dict[str, Any]) -> None:
-        """Restore what the three calls above gave."""
-        self.champion, self.previous_champion = state["champion"], state["previous_champion"]
-        for name, member in self.members.items():
+    def load(
+        self, state: dict[str, Any], learners: dict[str, bytes], policies: dict[str, Any], *, anew: set[str]
+    ) -> None:
+        """Restore what the three calls above gave, but for the members that begin `anew`, of which none is champion
+        but the configured one; a policy that is not there begins anew, too."""
+        known = self.config.learners.keys() - anew
+        if state["champion"] in known:
+            self.champion = state["champion"]
+        if state["previous_champion"] in known and state["champion"] in known:
+            self.previous_champion = state["previous_champion"]
+        for name in self.members.keys() - anew:
+            member = self.members[name]
             member.failures, member.replacements, member.last_failure = state["members"][name]
             member.learner = type(member.learner).restore(learners[name])
-            if member.policy is not None:
+            if member.policy is not None and name in policies:
                 member.policy.load(policies[name])

@@ -198,9 +198,9 @@ def _declare_monitor(families: Families) -> None:
         counter(f"{part}_matured", f"Predictions of a {part} that were old enough to be judged.", "monitor", part)
         counter(f"{part}_labelled", "Those of them that had a label.", "monitor", part)
     gauge(
-        "learner_generation", "How often a fresh learner has taken this one's place, as of now.", "monitor", "learner"
+        "learner_generation", "How often another learner has taken this one's place, as of now.", "monitor", "learner"
     )
-    counter("learner_replacements", "Replacements by a fresh learner.", "monitor", "learner")
+    counter("learner_replacements", "Replacements: by a fresh, a recalled or a restored learner.", "monitor", "learner")
     counter("learner_failures", "Answers and labels on which a learner failed.", "monitor", "learner")
 
 

@@ -123,6 +123,11 @@ class Scoreboard:
             else:
                 self._score(name).revise(ticket, old, row.label, predicted=predicted, no_change=row.no_change)
 
+    def forget(self, name: str) -> None:
+        """Begin the scores of `name` anew, over everything and in every segment."""
+        self.scores.pop(name, None)
+        self.segments.forget(name)
+
     def summaries(self) -> dict[str, dict[str, Any]]:
         """All figures by name, over everything, with those of the sliding window under `window`."""
         return {name: score.summary() | {"window": score.window_summary()} for name, score in self.scores.items()}

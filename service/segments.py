@@ -132,6 +132,12 @@ class Segments:
             score = scores[name] = score or RegressionScore(window)
         return score
 
+    def forget(self, name: str) -> None:
+        """Begin the scores of the member `name` anew in every segment."""
+        for scores in self.scores.values():
+            scores.pop(name, None)
+        self._shown = {}
+
     def summaries(self, *, window: bool = True) -> dict[str, dict[str, dict[str, Any]]]:
         """Figures by segment and member, those of the sliding window under `window`."""
         return {

@@ -107,6 +107,7 @@ class Versions:
         self._champion = committee.champion
         self._standing: dict[str, _Standing] = {}
         self._origin: dict[str, tuple[int | None, LearnedRange]] = {}
+        self.unstarted = True  # whether a learner may be none yet
         self.anew(committee)
 
     def anew(self, committee: Committee) -> None:
@@ -117,9 +118,11 @@ class Versions:
             for name, member in committee.members.items()
             if member.role == "learner"
         }
+        self.unstarted = True
 
     def begin(self, fold: MonitorFold) -> Iterator[dict[str, Any]]:
         """The reference has ended: every learner becomes a version, reason `started`, unless it was one before."""
+        self.unstarted = False
         for name, standing in self._standing.items():
             if not standing.started:
                 standing.started = True
@@ -199,17 +202,20 @@ class Versions:
             learners[name] = [*place, learned.row(), warmed.row()]
         return {"next_version": self.next_version, "champion": self._champion, "learners": learners}
 
-    def load(self, state: Mapping[str, Any], committee: Committee, *, built_anew: bool) -> None:
-        """Restore what `state` gave, over a committee that has been restored already or (`built_anew`) just built."""
+    def load(self, state: Mapping[str, Any], committee: Committee, *, anew: set[str]) -> None:
+        """Restore what `state` gave, over a committee that has been restored already, but for those that were built
+        `anew`: each of these will be a version that follows the newest of its name."""
         self.anew(committee)
         self.next_version = state["next_version"]
-        if built_anew:
-            return
-        self._champion = state["champion"]
         for name, (generation, newest, started, learned, warmed) in state["learners"].items():
-            standing = self._standing[name]
-            standing.generation, standing.newest, standing.started = generation, newest, started
-            committee.members[name].know(LearnedRange(*learned), LearnedRange(*warmed))
+            standing = self._standing.get(name)
+            if standing is None:
+                continue
+            standing.newest = newest
+            if name not in anew:
+                standing.generation, standing.started = generation, started
+                committee.members[name].know(LearnedRange(*learned), LearnedRange(*warmed))
+        self.unstarted = not all(standing.started for standing in self._standing.values())
 
 
 def _figures(fold: MonitorFold, name: str) -> dict[str, Any]:

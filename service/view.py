@@ -206,7 +206,7 @@ def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[s
         figures = summaries.get(name, {})
         views[name] = figures | {
             "role": fold.committee.role(name),
-            "generation": member.policy.generation if member.policy is not None else 0,
+            "generation": member.replacements,
             "replacements": member.replacements,
             "failures": member.failures,
             "last_failure": member.last_failure or None,

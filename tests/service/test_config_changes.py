@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.config import Config
@@ -144,3 +145,76 @@ def test_what_waits_is_learned_under_the_names_that_it_had() -> None:
     assert features_of({"b": CODE, "a": NUMBER}) == [1.0, None]
     assert features_of({"a": NUMBER | {"learn": False}, "c": CODE}) == ["u"]
     assert features_of({}) == []
+
+
+SMALL_TREE = {"estimator": "anchorwatch.HoeffdingTree", "parameters": {"budget_bytes": 1 << 20}}
+TWO = {"one": BAYES, "two": SMALL_TREE}
+
+
+def _told(folded: Folded) -> list[tuple[Any, ...]]:
+    return [(v["learner"], v["reason"], v["parent"], v["learned"]["labels"]) for v in folded.bodies("version")]
+
+
+def test_a_learner_that_is_added_takes_nothing_from_the_others() -> None:
+    """They, their scores, policies and the champion go on; the new one is a version at once."""
+    before = fold([*stream(0, 200), control("promote", 200_000, learner="two")], configured(learners=TWO))
+    after = before.restarted(configured(learners=TWO | {"three": BAYES}))
+    members = after.monitor.committee.members
+    assert after.partition.restarted == ["m/disagreement", "m/contest", "m/learner/three"]
+    for name in TWO:
+        assert members[name].learner.snapshot() == before.monitor.committee.members[name].learner.snapshot()
+        assert members[name].learned == before.monitor.committee.members[name].learned
+        old = before.monitor.scoreboard.scores[name]
+        assert after.monitor.scoreboard.scores[name].summary() == old.summary()
+    assert after.monitor.committee.champion == "two"
+    assert _told(after.feed(stream(200, 210))) == [("three", "started", None, 0)]
+
+
+@pytest.mark.parametrize("changed_one", ["one", "two"])
+def test_a_learner_that_is_changed_begins_anew_alone(changed_one: str) -> None:
+    """It knows nothing, has no scores and no evidence, and is a version whose parent is the newest of its name; where
+    it was champion by promotion, the configured one is champion again, and the trail says so."""
+    before = fold([*stream(0, 200), control("promote", 200_000, learner="two")], configured(learners=TWO))
+    newest = max(v["version"] for v in before.bodies("version") if v["learner"] == changed_one)
+    after = before.restarted(configured(learners=TWO | {changed_one: SMALL_TREE | {"parameters": {"grace_n": 50.0}}}))
+    gone = changed_one == "two"
+    wanted = ["m/disagreement", "m/contest", f"m/learner/{changed_one}"]
+    assert [c for c in after.partition.restarted if "probe" not in c] == [*wanted, *["m/champion"] * gone]
+    committee = after.monitor.committee
+    assert committee.champion == ("one" if gone else "two")
+    assert committee.members[changed_one].learned.labels == 0
+    assert changed_one not in after.monitor.scoreboard.scores
+    after.feed(stream(200, 330))
+    assert (changed_one, "started", newest) in [told[:3] for told in _told(after)]
+    figures = after.monitor.scoreboard.summaries()[changed_one]
+    assert figures["n"] <= 133
+
+
+def test_a_changed_policy_keeps_what_was_learned() -> None:
+    """Only what waits in the policies is dropped."""
+    before = fold(stream(0, 200), configured(learners=TWO))
+    after = before.restarted(configured(learners=TWO, adaptation={"policy": "recurring", "cooldown": 7}))
+    assert after.partition.restarted == ["m/policies"]
+    for name in TWO:
+        learner = after.monitor.committee.members[name].learner
+        assert learner.snapshot() == before.monitor.committee.members[name].learner.snapshot()
+    assert after.feed(stream(200, 260)).bodies("version") == []
+
+
+def test_nobody_is_promoted_on_the_evidence_of_another_estimator() -> None:
+    """A challenger that was about to be promoted and is changed has to show anew that it is better, and predictions
+    that its predecessor answered do not count."""
+    flat, decaying = {"estimator": "river.dummy.PriorClassifier"}, BAYES | {"parameters": {"decay": 0.999}}
+    settings: dict[str, Any] = {"labels": {"age": "2s"}, "promotion": {"min_n": 100, "cooldown": 10}}
+    signs = np.random.default_rng(1).normal(size=300).tolist()
+    events = []
+    for n, a in enumerate(signs):
+        events.append(prediction(f"p{n}", n * 1_000, features={"a": a}, prediction=None))
+        events.append(label(f"p{n}", n * 1_000 + 500, "y" if a > 0.0 else "n"))
+    before = fold(events[:190], configured(learners={"flat": flat, "good": BAYES}, **settings))
+    after = before.restarted(configured(learners={"flat": flat, "good": decaying}, **settings)).feed(events[190:])
+    promoted = [b for b in after.bodies("audit") if b["action"] == "promoted"]
+    assert promoted
+    assert promoted[0]["event"] >= 95 + 100
+    version = next(v for v in after.bodies("version") if v["reason"] == "promoted")
+    assert version["learned"]["labels"] >= 95

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.controls import _ACTIONS
@@ -86,6 +87,34 @@ def test_accept_reference_begins_anew() -> None:
     assert folded.monitor.reference_from == 60
     folded.feed([prediction(f"q{n}", 61 + n) for n in range(50)])
     assert folded.monitor.signals.watching
+
+
+def test_an_accepted_reference_has_a_scale_of_its_own() -> None:
+    """Numbers a thousand times as large, accepted as the new reference: challengers are compared in their unit, and
+    the better one is promoted."""
+    learners = {
+        "bad": {"estimator": "anchorwatch.LinearRegression", "parameters": {"learning_rate": 1e-9}},
+        "good": {"estimator": "anchorwatch.LinearRegression"},
+    }
+    config = configured(
+        task="regression", learners=learners, adaptation={"policy": "none"}, promotion={"min_n": 50, "cooldown": 10}
+    )
+    values, noise = np.random.default_rng(2).normal(size=(2, 700)).tolist()
+
+    def stream(first: int, until: int, scale: float) -> list[bytes]:
+        events = []
+        for n in range(first, until):
+            events.append(prediction(f"p{n}", 1_000 * n, features={"a": values[n]}, prediction=None))
+            events.append(label(f"p{n}", 1_000 * n + 500, scale * (values[n] + 0.3 * noise[n])))
+        return events
+
+    folded = fold([*stream(0, 60, 1.0), control("accept_reference", 59_600), *stream(60, 700, 1_000.0)], config)
+    assert folded.monitor.contest.view() is not None
+    promoted = [body for body in folded.bodies("audit") if body["action"] == "promoted"]
+    assert [body["learner"] for body in promoted] == ["good"]
+    restarted = fold(stream(0, 60, 1.0), config).restarted(config)
+    restarted.feed([control("accept_reference", 59_600), *stream(60, 700, 1_000.0)])
+    assert restarted.hashes == folded.hashes
 
 
 def _holds(folded: Folded, text: str) -> list[str]:

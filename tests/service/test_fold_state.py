@@ -34,7 +34,12 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a detector": ({"detectors": {"adwin": {"delta": 0.01}}}, ["m/signals", "m/errors"]),
     "the averaging of errors": ({"error_block": 3}, ["m/errors"]),
     "the window of figures": ({"metrics_window": 51}, ["m/scores"]),
-    "a learner": ({"learners": {"two": LEARNERS["one"]}}, ["m/committee"]),
+    "a learner": ({"learners": {"two": LEARNERS["one"]}}, ["m/learner/two", "m/champion"]),
+    "a learner more": (
+        {"learners": LEARNERS | {"two": LEARNERS["one"]}},
+        ["m/disagreement", "m/contest", "m/learner/two"],
+    ),
+    "adaptation": ({"adaptation": {"cooldown": 5}}, ["m/policies"]),
     "the cap of categories": ({"max_categories": 9}, ["m/signals"]),
 }
 
@@ -48,7 +53,9 @@ def test_a_component_whose_parameters_changed_restarts_alone(change: str) -> Non
     assert after.partition.restarted == wanted
     trees, others = (folded.partition.states[MONITOR]._trees() for folded in (before, after))
     # Versions are numbered on, but those of learners that are gone are nobody's newest.
-    gone = {"m/core", "m/versions"} if "m/committee" in wanted else {"m/core"} if wanted else set()
+    gone = {"m/core"} if wanted else set()
+    if {"m/learner/two", "m/policies"} & set(wanted):
+        gone |= {"m/committee", "m/versions", "m/scores"}
     kept = [name for name in trees if f"m/{name}" not in gone.union(wanted)]
     assert all(encode_tree(trees[name]) == encode_tree(others[name]) for name in kept)
     after.feed([label("p199", 2_000, "y"), label("p10", 2_001, "y"), label("p11", 2_002, "y"), *events(200, 320)])
@@ -65,7 +72,8 @@ def encode_tree(tree: Any) -> bytes:
 def test_a_probe_that_restarts_learns_again() -> None:
     """After a change of learners the new probe learns from the predictions to come, freezes, and answers."""
     before = fold(events(0, 200), configured(learners=LEARNERS))
-    after = before.restarted(configured(learners={"two": LEARNERS["one"]})).feed(events(200, 420))
+    tree = {"estimator": "anchorwatch.HoeffdingTree", "parameters": {"budget_bytes": 1 << 20}}
+    after = before.restarted(configured(learners={"two": tree})).feed(events(200, 420))
     assert after.monitor.committee.members["probe"].learner.frozen
     assert "probe" in after.monitor.join.row(419).answers
 

@@ -71,7 +71,7 @@ def test_a_restart_keeps_champion_learners_and_counts() -> None:
     teach(one, "y", in_reference=True)
     one.promote("two")
     one.members["one"].failures = 3
-    other.load(one.state(), one.learner_states(), one.policy_states())
+    other.load(one.state(), one.learner_states(), one.policy_states(), anew=set())
     assert answers(other, {"a": 1.0}) == answers(one, {"a": 1.0})
     assert (other.champion, other.members["one"].failures, other.roll_back(), other.champion) == ("two", 3, True, "one")
 

@@ -259,6 +259,23 @@ def test_a_refused_restoration_changes_nothing(change: dict[str, Any], why: str)
     assert len(versions(folded)) == 2
 
 
+def test_a_restored_learner_is_not_replaced_on_evidence_against_another() -> None:
+    """While a fresh learner waits to take over, an old version that answers without fault is put back: what was shown
+    against the one that is gone does not count against it."""
+    adaptation = {"min_warm": 40, "cooldown": 60, "watch": "own_error"}
+    config = configured(learners={"one": BAYES}, adaptation=adaptation)
+    events = [*stream(0, 200), *stream(200, 500, flipped=True), *stream(500, 800)]
+    straight = fold(events, config)
+    retired = next(v for v in versions(straight) if v["reason"] == "retired")
+    _, second = (v["event"] for v in versions(straight) if v["reason"] == "replaced")
+    restore = control("restore", (second - 4) * SECOND_MS - 100, **restoration(retired))
+    cut = 2 * (second - 4)
+    folded = fold(events[:cut], config).feed([restore, *events[cut:]])
+    assert [v["reason"] for v in versions(folded)][-1] == "restored"
+    numbers = [v["generation"] for v in versions(folded)]
+    assert numbers[-1] == folded.monitor.committee.members["one"].replacements == 2
+
+
 def test_another_learners_bytes_are_refused() -> None:
     """A snapshot of another kind, and bytes that are none, are refused even with the right hash."""
     folded = fold(stream(0, 60), configured(**SETTINGS))
@@ -270,16 +287,17 @@ def test_another_learners_bytes_are_refused() -> None:
 
 
 def test_other_learners_go_on_with_the_numbers() -> None:
-    """After a change of the configured learners new ones are versions of their own, numbered on, without a parent."""
+    """After a change of the configured learners new ones are versions of their own at once, numbered on, without a
+    parent."""
     folded = fold(stream(0, 60), configured(**SETTINGS))
     other = folded.restarted(configured(**SETTINGS | {"learners": {"three": BAYES}}))
     other.feed(stream(60, 130))
     assert brief(other) == [(3, "three", "started", None)]
-    assert versions(other)[0]["learned"]["first_event"] == 60
+    assert versions(other)[0]["learned"]["labels"] == 0
 
 
 def test_a_store_without_versions_goes_on() -> None:
-    """State of a program that knew no versions is loaded whole; the next promotion is version 1."""
+    """State of a program that knew no versions is loaded whole; what learns is versions from then on."""
     config = configured(**SETTINGS)
     folded = fold(stream(0, 60), config)
     for key in [key for key in folded.stored if key.component == "versions"]:
@@ -287,7 +305,7 @@ def test_a_store_without_versions_goes_on() -> None:
     later = folded.restarted(config)
     assert later.partition.restarted == []
     later.feed([*stream(60, 70), control("promote", 70_000, learner="another")])
-    assert brief(later) == [(1, "another", "promoted", None)]
+    assert brief(later) == [(1, "one", "started", None), (2, "another", "started", None), (3, "another", "promoted", 2)]
 
 
 def test_a_range_knows_its_ends() -> None:
