@@ -73,7 +73,8 @@ class ClassificationScore:
     A prediction of None (nothing known yet) counts as wrong. `add` costs about 1 µs, whatever the window and the
     number of classes; memory is 16 bytes per prediction in the window and 24 per class, both only once they are seen.
 
-    - `accuracy`: share of right predictions; `no_change_accuracy`: share that the newest arrived label had right.
+    - `accuracy`: share of right predictions; `no_change_accuracy`: share that the newest arrived label had right;
+      `majority_accuracy`: share of the most frequent true class, which saying nothing else would have had right.
     - `kappa`: (p - e) / (1 - e), e = chance agreement of the two marginal distributions (Cohen 1960); None if e = 1.
     - `kappa_temporal`: (p - c) / (1 - c) with c = `no_change_accuracy` (Žliobaitė et al. 2015,
       doi:10.1007/s10994-014-5441-4), here with the newest label that had arrived; None if c = 1.
@@ -223,6 +224,7 @@ class ClassificationScore:
             "f1_minority": self._minority_f1(totals),
             "log_loss": _ratio(totals.loss, totals.losses * _LOSS_UNIT),
             "no_change_accuracy": _ratio(by_luck, n),
+            "majority_accuracy": _ratio(max(totals.truth[_FIRST:], default=0), n),
         }
 
     def _f1(self, totals: _Totals, code: int) -> float | None:

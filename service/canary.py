@@ -26,16 +26,19 @@ class Canary:
     def __init__(self, config: MonitorConfig) -> None:
         self._rule = config.canary
         self.wanted = self._rule is not None
-        self.recent = RecentShare(config.metrics_window)
+        self._window_n = config.metrics_window
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was compared: another model is the canary."""
+        self.recent = RecentShare(self._window_n)
 
     def see(self, pending: PendingPrediction) -> bool | None:
         """Whether the two differ on a prediction; None where one of them gave no answer."""
         rule = self._rule
         if rule is None:
             return None
-        now = pending.prediction
-        if pending.served is not None:
-            now = pending.answers[pending.served][0]
+        now, _ = pending.given()
         old = pending.answers[rule.model][0] if rule.model in pending.answers else None
         if now is None or old is None:
             return None

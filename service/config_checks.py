@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _JOINT = ("energy", "sliced_energy", "mmd", "domain_classifier")
-_RESERVED = frozenset({"majority", "mean", "no_change", "probe"})  # members that every committee may have
+# Members that every committee may have, and words that stand for one of its learners.
+_RESERVED = frozenset({"majority", "mean", "no_change", "probe", "champion", "challenger", "producer"})
 
 
 def check(config: Config) -> None:
@@ -92,8 +93,12 @@ def _check_monitor(key: str, monitor: MonitorConfig) -> None:
     _check_canary(f"{key}.canary", monitor)
     _check_promotion(f"{key}.promotion", monitor)
     _check_adaptation(f"{key}.adaptation", monitor.adaptation)
-    for name in _RESERVED & set(monitor.learners):
-        raise ConfigurationError(f"{key}.learners.{name}: this name is taken; call the learner something else")
+    for name in monitor.learners:
+        if name in _RESERVED or ":" in name:
+            raise ConfigurationError(
+                f"{key}.learners.{name}: names with a colon and {', '.join(sorted(_RESERVED))} are taken; call the "
+                "learner something else"
+            )
 
 
 def _check_segments(key: str, segments: tuple[str, ...]) -> None:

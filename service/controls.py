@@ -47,6 +47,9 @@ def _accept_reference(fold: MonitorFold, parameters: dict[str, Any], moment: Mom
     fold.context.restart()
     fold.review.restart()
     fold.committee.renew_probe()
+    fold.forget_scores("probe")
+    if fold.config.canary is not None and fold.config.canary.model == "probe":
+        fold.canary.restart()
     fold.reference_from = fold.join.next_number
     if fold.config.task == "regression":
         fold.contest.restart(fold.committee.champion, fold.join.next_number)

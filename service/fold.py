@@ -346,6 +346,17 @@ class MonitorFold:
         moment = Steer(self.committee.order + 1, self.join.next_number, self._offset, self.watermark.value_ms)
         self.committee.learn(Lesson(moment, x, row.label, number, row.time_ms), in_reference=in_reference)
 
+    def forget_scores(self, name: str) -> None:
+        """Another learner answers as `name` from now on: begin its scores anew, and forget what the former one said
+        of predictions that wait; what was served stays."""
+        self.scoreboard.forget(name)
+        for row in self.join.rewritten():
+            row.tickets.pop(name, None)
+            for tickets in (row.segments or {}).values():
+                tickets.pop(name, None)
+            if row.served != name:
+                row.answers.pop(name, None)
+
     def _note_versions(self, made: Iterable[dict[str, Any]]) -> None:
         self._outputs += [FoldOutput(self._offset, "version", body) for body in made]
 
@@ -358,7 +369,7 @@ class MonitorFold:
             numbers=np.arange(first, first + len(rows), dtype=np.int64),
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
-            predicted=[batch.prediction[row] for row in rows],
+            predicted=[a.pending.given()[0] for a in asked],
             score=confident[:, 0],
             margin=confident[:, 1],
         )

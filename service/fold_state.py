@@ -169,7 +169,7 @@ class FoldState:
         ]
         new = self._load_committee(components)
         for name in new if "scores" not in anew else ():
-            self._void_member(name)
+            fold.forget_scores(name)
         if "scores" in anew:
             self._void_tickets()
         if "segments" in anew or not fold.scoreboard.segments.wanted:
@@ -191,15 +191,11 @@ class FoldState:
     def _rearrange(self, before: list[str]) -> None:
         """Put the features of what waits into the order of this configuration; what is new, or another kind, is
         missing."""
-        join, now = self.fold.join, _kinds(self.fold)
-        if before == now:
-            return
-        for number in range(join.next_number - len(join), join.next_number):
-            row = join.row(number)
+        now = _kinds(self.fold)
+        for row in self.fold.join.rewritten() if before != now else ():
             if row.features:
                 known = dict(zip(before, row.features, strict=True))
                 row.features = [known.get(name) for name in now]
-                join.touch(number)
 
     def _order_answers(self) -> None:
         """Put what waits back into the committee's order: stored maps are in the order of text."""
@@ -234,26 +230,10 @@ class FoldState:
             tree = decode(data, fingerprint(parts)) | {"forms": self._forms, "adaptation": self._adaptation}
         return tree
 
-    def _void_member(self, name: str) -> None:
-        """A member that began anew has no scores, and what its name said before is not its own; but what was served
-        stays."""
-        scoreboard, join = self.fold.scoreboard, self.fold.join
-        scoreboard.forget(name)
-        for number in range(join.next_number - len(join), join.next_number):
-            row = join.row(number)
-            row.tickets.pop(name, None)
-            for tickets in (row.segments or {}).values():
-                tickets.pop(name, None)
-            if row.served != name:
-                row.answers.pop(name, None)
-            join.touch(number)
-
     def _void_tickets(self) -> None:
         """What was scored on a scoreboard that is gone cannot be re-scored."""
-        join = self.fold.join
-        for number in range(join.next_number - len(join), join.next_number):
-            join.row(number).tickets = {}
-            join.touch(number)
+        for row in self.fold.join.rewritten():
+            row.tickets = {}
 
     def _void_segments(self) -> None:
         """Predictions that wait belong to no segment of a configuration that is gone."""

@@ -341,7 +341,8 @@ def _covered(families: Families, part: str, figures: _View, *labels: str) -> Non
 def _figures(families: Families, figures: _View, *model: str, prefix: str = "") -> None:
     for span, of_span in (("all", figures), ("window", figures.get("window") or {})):
         for key, (metric, _) in _FIGURES.items():
-            families.add(prefix + metric, of_span.get(key), *model, span)
+            value = of_span.get("answered", of_span.get("n")) if key == "n" else of_span.get(key)
+            families.add(prefix + metric, value, *model, span)
 
 
 _MONITOR_PARTS: tuple[Callable[[Families, str, _View], None], ...] = (

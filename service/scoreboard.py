@@ -67,7 +67,10 @@ class Scoreboard:
 
     def cover(self, row: PendingPrediction) -> None:
         """Count a prediction that matured, by the class that was predicted, by version and by segment."""
-        predicted = self._covered(row) if self.classification else "all"
+        predicted = "all"
+        if self.classification:
+            given, _ = row.given()
+            predicted = "none" if given is None else str(given)
         counts = self.coverage.get(predicted)
         if counts is None:
             if len(self.coverage) >= self.config.max_classes:
@@ -80,16 +83,6 @@ class Scoreboard:
             counts[0] += 1
             counts[1] += row.label is not None
         self.segments.cover(row)
-
-    def _covered(self, row: PendingPrediction) -> str:
-        """The class that was predicted: the producer's, or that of the first member that has one."""
-        if row.prediction is not None:
-            return str(row.prediction)
-        for name in self._names(row):
-            predicted = row.answers[name][0]
-            if predicted is not None:
-                return str(predicted)
-        return "none"
 
     def add(self, row: PendingPrediction) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""

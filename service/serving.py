@@ -61,10 +61,7 @@ def confidence(asked: Asked, *, classification: bool) -> tuple[float, float]:
 
     Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
     """
-    pending = asked.pending
-    predicted, scores = pending.prediction, pending.scores
-    if pending.served is not None:
-        predicted, scores = pending.answers[pending.served]
+    predicted, scores = asked.pending.given()
     if not classification:
         return (_NAN if predicted is None else float(predicted)), _NAN
     if not scores:

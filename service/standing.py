@@ -10,20 +10,24 @@ __all__ = ["loses_to"]
 _Figures = Mapping[str, Any]
 
 
-def loses_to(figures: _Figures, summaries: Mapping[str, _Figures]) -> list[str]:
+def loses_to(figures: _Figures) -> list[str]:
     """Names of the baselines that do as well or better, over the sliding window; empty where nothing can be compared.
 
-    The last label does as well where kappa-temporal is 0 or less, or undefined because the last label is always right;
-    of numbers, where the error relative to it is 1 or more. The other baselines are compared by accuracy or MAE.
+    All are judged on the predictions that the model itself answered. The last label does as well where kappa-temporal
+    is 0 or less, or undefined because the last label is always right; of numbers, where the error relative to it is 1
+    or more. The most frequent class does where its share is the accuracy or more; the mean, where R² is 0 or less, or
+    the labels are constant.
     """
     window = figures.get("window") or {}
     beaten_by = []
     if _follows(window):
         beaten_by.append("no_change")
-    for name, key, sign in (("majority", "accuracy", 1), ("mean", "mae", -1)):
-        own, other = window.get(key), (summaries.get(name, {}).get("window") or {}).get(key)
-        if own is not None and other is not None and sign * own <= sign * other:
-            beaten_by.append(name)
+    accuracy, majority = window.get("accuracy"), window.get("majority_accuracy")
+    if accuracy is not None and majority is not None and accuracy <= majority:
+        beaten_by.append("majority")
+    r2 = window.get("r2")
+    if window.get("mae") is not None and (r2 is None or r2 <= 0.0):
+        beaten_by.append("mean")
     return beaten_by
 
 

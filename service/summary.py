@@ -18,7 +18,9 @@ def monitor_summary(fold: MonitorFold, drifts: list[dict[str, Any]], state_sha25
     figures = fold.scoreboard.summaries()
     producer = {version: _over_all(s) for version, s in producer_views(fold, figures).items()}
     learners = {
-        _shown(fold, n): _over_all(s) | _name(fold, n) for n, s in figures.items() if not n.startswith("producer:")
+        _shown(fold, n): _over_all(s) | _name(fold, n)
+        for n, s in figures.items()
+        if n in fold.committee.members or n == "no_change"
     }
     return {
         "predictions": counts.predictions,

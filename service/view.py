@@ -169,7 +169,7 @@ def producer_views(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> d
     for name, figures in summaries.items():
         if name.startswith("producer:"):
             version = name.partition(":")[2]
-            views[version] = figures | views.get(version, {}) | {"loses_to": loses_to(figures, summaries)}
+            views[version] = figures | views.get(version, {}) | {"loses_to": loses_to(figures)}
     return views
 
 
@@ -188,9 +188,10 @@ def segment_views(fold: MonitorFold, *, window: bool = True) -> dict[str, Any]:
     with or without those of the sliding window."""
     segments = fold.scoreboard.segments
     champion, summaries = fold.committee.champion, segments.summaries(window=window)
+    learners = fold.config.learners  # others, configured once, may have figures, too
     views: dict[str, Any] = {}
     for name in sorted(segments.coverage):
-        figures = summaries.get(name, {})
+        figures = {n: s for n, s in summaries.get(name, {}).items() if n.startswith("producer:") or n in learners}
         views[name] = {
             "producer": {n.partition(":")[2]: s for n, s in figures.items() if n.startswith("producer:")},
             "champion": figures[champion] | {"name": champion} if champion in figures else None,
@@ -212,7 +213,7 @@ def _learners(fold: MonitorFold, summaries: dict[str, dict[str, Any]]) -> dict[s
             "last_failure": member.last_failure or None,
         }
         if member.role != "baseline":
-            views[name]["loses_to"] = loses_to(figures, summaries)
+            views[name]["loses_to"] = loses_to(figures)
     if "no_change" in summaries:
         views["no_change"] = summaries["no_change"] | {"role": "baseline", "generation": 0, "replacements": 0}
     return views

@@ -19,6 +19,7 @@ and is counted as an orphan when the cap pushes it out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -64,6 +65,13 @@ class PendingPrediction(msgspec.Struct, array_like=True):
     tickets: dict[str, int] = {}
     segments: dict[str, dict[str, int]] | None = None
     served: str | None = None
+
+    def given(self) -> tuple[Any, dict[str, float] | None]:
+        """What was answered, with its probabilities: by the producer, else by the learner that served."""
+        if self.served is None:
+            return self.prediction, self.scores
+        predicted, scores = self.answers[self.served]
+        return predicted, scores
 
 
 class JoinCounts(msgspec.Struct):
@@ -146,6 +154,12 @@ class LabelJoin:
     def row(self, number: int) -> PendingPrediction:
         """The retained prediction `number`; the caller may write to it after `touch`."""
         return self._rows[number]
+
+    def rewritten(self) -> Iterator[PendingPrediction]:
+        """All retained predictions in order, each of which the caller writes to."""
+        for number, row in self._rows.items():
+            self.touch(number)
+            yield row
 
     def touch(self, number: int) -> None:
         """Say that the row `number` was written to."""

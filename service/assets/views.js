@@ -110,7 +110,8 @@ function contenders(m) {
 /** The best baseline that beats `row`, or null; `of` picks the figures over the window or over all. */
 function beatenBy(row, rows, metric, of) {
   const gain = (r) => (SMALL.has(metric) ? -1 : 1) * of(r)?.[metric];
-  return rows.filter((r) => r.role === "baseline" && gain(r) > gain(row)).sort((a, b) => gain(b) - gain(a))[0] || null;
+  const same = (r) => of(r)?.n === of(row)?.n; // of other predictions it says nothing
+  return rows.filter((r) => r.role === "baseline" && same(r) && gain(r) > gain(row)).sort((a, b) => gain(b) - gain(a))[0] || null;
 }
 
 /** Honest means: shown beside the model that loses. */

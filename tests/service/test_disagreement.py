@@ -148,9 +148,9 @@ def test_an_open_drift_of_a_feature_is_seen() -> None:
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
 def test_a_model_that_does_not_beat_a_baseline_loses_to_it(own: int, last: int, majority: int) -> None:
     """To the last label exactly where kappa-temporal is 0 or less, or the last label is always right; to the most
-    frequent class where its accuracy is as high."""
-    window = {"accuracy": own / 20, "no_change_accuracy": last / 20}
-    found = loses_to({"window": window}, {"majority": {"window": {"accuracy": majority / 20}}})
+    frequent class where its share is as high."""
+    window = {"accuracy": own / 20, "no_change_accuracy": last / 20, "majority_accuracy": majority / 20}
+    found = loses_to({"window": window})
     kappa_temporal = None if last == 20 else (own - last) / (20 - last)
     assert ("no_change" in found) == (kappa_temporal is None or kappa_temporal <= 0)
     assert ("majority" in found) == (own <= majority)
@@ -159,16 +159,33 @@ def test_a_model_that_does_not_beat_a_baseline_loses_to_it(own: int, last: int, 
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
-        ({"mae": 1.0, "mae_relative": 0.5, "no_change_mae": 2.0}, []),
-        ({"mae": 3.0, "mae_relative": 1.0, "no_change_mae": 3.0}, ["no_change", "mean"]),
-        ({"mae": 1.0, "mae_relative": None, "no_change_mae": 0.0}, ["no_change"]),
-        ({"mae": None, "mae_relative": None, "no_change_mae": None}, []),
+        ({"mae": 1.0, "r2": 0.5, "mae_relative": 0.5, "no_change_mae": 2.0}, []),
+        ({"mae": 3.0, "r2": 0.0, "mae_relative": 1.0, "no_change_mae": 3.0}, ["no_change", "mean"]),
+        ({"mae": 1.0, "r2": 0.1, "mae_relative": None, "no_change_mae": 0.0}, ["no_change"]),
+        ({"mae": 1.0, "r2": None, "mae_relative": None, "no_change_mae": 0.0}, ["no_change", "mean"]),
+        ({"mae": None, "r2": None, "mae_relative": None, "no_change_mae": None}, []),
         ({}, []),
     ],
 )
 def test_numbers_have_baselines_too(window: dict[str, Any], expected: list[str]) -> None:
     """A regression is held against the last label and the mean; what is not known loses to nobody."""
-    assert loses_to({"window": window}, {"mean": {"window": {"mae": 2.0}}}) == expected
+    assert loses_to({"window": window}) == expected
+
+
+def test_a_version_is_held_against_the_labels_of_its_own_predictions() -> None:
+    """Two versions take turns, one on events of one class, the other on events of two: the second, right on three
+    quarters of them, does not lose to the class that is frequent among the others' events."""
+    stream = []
+    for n in range(400):
+        hard = n % 2 == 1
+        truth = "y" if not hard or n % 4 == 1 else "n"
+        said = truth if not hard or n % 16 not in {1, 3, 5} else "ny"[truth == "n"]
+        stream.append(prediction(f"p{n}", 10 * n, prediction=said, model_version="hard" if hard else "easy"))
+        stream.append(label(f"p{n}", 10 * n + 1, truth))
+    shown = view(fold([*stream, control("tick", 20_000)], configured(learners={})))
+    assert shown["producer"]["hard"]["window"]["accuracy"] < shown["learners"]["majority"]["window"]["accuracy"] + 0.01
+    assert "majority" not in shown["producer"]["hard"]["loses_to"]
+    assert shown["producer"]["hard"]["window"]["majority_accuracy"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_regression_has_the_mean_and_the_last_label_as_baselines() -> None:
