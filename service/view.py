@@ -235,7 +235,7 @@ def signal_views(fold: MonitorFold) -> list[dict[str, Any]]:
         views.append(_signal(name, kind, (phase, detail), latest, open_now))
     if fold.review.wanted:
         left = fold.review.signal.events_left
-        own = ("learning_reference", f"{left} decisions left") if left else ("watching", "")
+        own = ("learning_reference", _undecided(fold, left)) if left else ("watching", "")
         views.append(_signal("review", "prediction", own, fold.review.signal.latest, open_now))
     for name, signal in fold.errors.signals.items():
         own = ("watching", "") if signal.watching else ("learning_reference", f"{signal.events_left} labels left")
@@ -243,9 +243,20 @@ def signal_views(fold: MonitorFold) -> list[dict[str, Any]]:
     return views
 
 
+def _undecided(fold: MonitorFold, left: int) -> str:
+    decided = sum(fold.review.counts.values())
+    why = (
+        "" if decided or not fold.join.counts.predictions else ": no answer yet came with scores, which a margin needs"
+    )
+    return f"{left} decisions left{why}"
+
+
 def _signal(
     name: str, kind: str, phase: tuple[str, str], latest: dict[str, Any], open_now: set[tuple[str, str]]
 ) -> dict[str, Any]:
+    # After a restart an open episode says that its detector is over, before it has been read again.
+    read = latest.get(name, {})
+    unread = {d: (math.nan, math.nan) for signal, d in sorted(open_now) if signal == name and d not in read}
     detectors = [
         {
             "detector": detector,
@@ -253,7 +264,7 @@ def _signal(
             "threshold": threshold if math.isfinite(threshold) else None,
             "over": (name, detector) in open_now,
         }
-        for detector, (statistic, threshold) in latest.get(name, {}).items()
+        for detector, (statistic, threshold) in (read | unread).items()
     ]
     return {
         "name": name, "kind": kind, "phase": phase[0], "phase_detail": phase[1],

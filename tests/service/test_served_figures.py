@@ -100,3 +100,36 @@ def test_a_new_reference_begins_probe_and_canary_anew() -> None:
         assert "n" not in shown["learners"]["probe"]
         assert (shown["canary"]["n"] == before["canary"]["n"]) == is_kept
         assert folded.restarted(config).feed([control("tick", 301_000)]).rejects == []
+
+
+def test_what_is_open_is_over_after_a_restart() -> None:
+    """Until its detector is read again an open episode is shown with its detector, over and without a statistic."""
+    config = watched()
+    folded = fold(stream([(600, 0.5), (200, 1.0)]), config)
+    before = {
+        (signal["name"], reading["detector"])
+        for signal in view(folded)["signals"]
+        for reading in signal["detectors"]
+        if reading["over"]
+    }
+    assert before
+    after = [
+        (signal["name"], reading["detector"], reading["over"], reading["statistic"])
+        for signal in view(folded.restarted(config))["signals"]
+        for reading in signal["detectors"]
+    ]
+    assert {(name, detector) for name, detector, *_ in after} == before
+    assert all(over and statistic is None for *_, over, statistic in after)
+
+
+def test_a_review_without_scores_says_why_it_learns_nothing() -> None:
+    """A producer that sends no probabilities leaves a margin nothing to decide on."""
+    config = configured(learners={}, review={"of": "producer", "margin": 0.2})
+    bare = view(fold([prediction(f"p{n}", n) for n in range(20)], config))
+    scored = view(fold([prediction("p0", 0, scores={"y": 0.7, "n": 0.3})], config))
+    details = [
+        next(signal["phase_detail"] for signal in shown["signals"] if signal["name"] == "review")
+        for shown in (bare, scored)
+    ]
+    assert "no answer yet came with scores" in details[0]
+    assert details[1] == "49 decisions left"
