@@ -20,7 +20,9 @@ from urllib.parse import quote
 import msgspec
 
 from service.config_errors import ConfigurationError
+from stream.audit_chain import ChainHead
 from stream.errors import StreamError, UnavailableError
+from stream.store import AuditRow
 
 __all__ = ["RegistryAnswerError", "run_audit", "run_models"]
 
@@ -160,14 +162,23 @@ class _Stopped:
             for pipeline, partition in store.places():
                 rows = store.audit_rows(pipeline, partition, limit)
                 entries += rows
-                name = f"{pipeline}/{partition}"
-                heads[name] = {"seq": rows[0].seq, "sha256": rows[0].sha256} if rows else None
+                heads[f"{pipeline}/{partition}"] = _shown_head(store.audit_head(pipeline, partition), rows)
                 if verify:
                     verdicts.append(store.verify_audit(pipeline, partition))
         entries.sort(key=lambda row: (-row.seq, row.partition))
         verified = {"ok": all(v.broken_seq is None for v in verdicts), "partitions": verdicts} if verify else None
         found: dict[str, Any] = msgspec.to_builtins({"entries": entries[:limit], "heads": heads, "verified": verified})
         return found
+
+
+def _shown_head(head: ChainHead | None, rows: Sequence[AuditRow]) -> dict[str, Any] | None:
+    """The newest entry as the last commit signed it, with what the trail (`rows`, newest first) ends with where that
+    is another one; None: there is no entry."""
+    signed = head or ChainHead()
+    newest = ChainHead(rows[0].seq, bytes.fromhex(rows[0].sha256)) if rows else ChainHead()
+    if signed != newest:
+        return {"seq": signed.seq, "sha256": signed.sha256.hex(), "trail_ends_with": newest.seq}
+    return {"seq": signed.seq, "sha256": signed.sha256.hex()} if rows else None
 
 
 def _source(options: argparse.Namespace) -> _Source:
@@ -300,6 +311,7 @@ def run_audit(options: argparse.Namespace) -> int:
     """Carry out `anchorwatch audit`; the exit code is 1 where the trail was forged."""
     found = _source(options).audit(options.limit, verify=options.verify)
     verified = found["verified"]
+    disagrees = any("trail_ends_with" in head for head in found["heads"].values() if head is not None)
     if options.json:
         _print_json(found)
     else:
@@ -312,8 +324,11 @@ def run_audit(options: argparse.Namespace) -> int:
             good = f"all {verdict['entries']} entries are as they were written"
             told = good if verdict["broken_seq"] is None else f"FORGED: {verdict['detail']}"
             sys.stdout.write(f"partition {verdict['partition']}: {told}\n")
-    return 0 if verified is None or verified["ok"] else 1
+    return 0 if not disagrees and (verified is None or verified["ok"]) else 1
 
 
 def _head(head: Mapping[str, Any]) -> str:
-    return f"entry {head['seq']}, sha256 {head['sha256']}"
+    signed = f"entry {head['seq']}, sha256 {head['sha256']}"
+    if "trail_ends_with" not in head:
+        return signed
+    return f"{signed} was signed, but the trail ends with entry {head['trail_ends_with']}: FORGED"

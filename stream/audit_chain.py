@@ -57,13 +57,13 @@ def _prefix(place: tuple[str, int]) -> str:
 
 
 def verify_chain(
-    links: Iterable[ChainLink], place: tuple[str, int], head: ChainHead, *, before: ChainHead | None = None
+    links: Iterable[ChainLink | None], place: tuple[str, int], head: ChainHead, *, before: ChainHead | None = None
 ) -> tuple[int, str] | None:
     """Return the number of the first entry that is not as it was written, with what is wrong; None: all is well.
 
     Parameters
     ----------
-    links : entries in the order of their numbers
+    links : entries in the order of their numbers; None: one whose number is no integer
     head : the newest entry as the owner's row signs it
     before : the entry before the first of `links`; None: they begin at the first entry
 
@@ -74,6 +74,8 @@ def verify_chain(
     at = ChainHead() if before is None else before
     for link in links:
         expected = at.seq + 1
+        if link is None:
+            return expected, f"entry {expected} has no integer as its number: inserted or renumbered"
         if link.seq > expected:
             return expected, f"entry {expected} is missing"
         if link.seq < expected:

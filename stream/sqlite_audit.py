@@ -56,8 +56,11 @@ class AuditTable:
         StoreCorruptError
             one of them is not as it was written; it is named.
         """
-        newest = list(self._links(place, "seq > ?", head.seq - _CHECKED_AT_CLAIM))
-        before = ChainHead(newest[0].seq - 1, newest[0].previous) if newest and newest[0].seq > 1 else None
+        # What stands before entry 1 was forged; each condition is a search in the index, all in one would be a scan.
+        stray = [*self._links(place, "AND seq IS NULL"), *self._links(place, "AND seq < 1")]
+        newest = [*stray, *self._links(place, "AND seq > ?", max(0, head.seq - _CHECKED_AT_CLAIM))]
+        first = newest[0] if newest else None
+        before = None if first is None or first.seq <= 1 else ChainHead(first.seq - 1, first.previous)
         wrong = verify_chain(newest, place, head, before=before)
         if wrong is not None:
             raise StoreCorruptError(
@@ -66,30 +69,35 @@ class AuditTable:
             )
 
     def verify(self, place: _Place, head: ChainHead) -> AuditVerdict:
-        """Check every entry from the first on."""
-        wrong = verify_chain(self._links(place, "seq > ?", -1 << 62), place, head)
+        """Check every entry, whatever stands as its number."""
+        wrong = verify_chain(self._links(place), place, head)
         seq, detail = wrong or (None, "")
         return AuditVerdict(place[1], head.seq, head.sha256.hex(), seq, detail)
 
     def rows(self, pipeline: str, partition: int | None, limit: int) -> list[AuditRow]:
-        """Return the newest entries, newest first; of one partition, or of all."""
+        """Return the newest entries, newest first; of one partition by their numbers, or of all as they were stored."""
         where, values = ("", ()) if partition is None else (" AND partition = ?", (partition,))
+        order = "id DESC" if partition is None else "seq DESC, id DESC"
         rows = self._connection.execute(
-            f"SELECT partition, seq, entry, prev, sha256 FROM audit WHERE pipeline = ?{where} "  # noqa: S608 constants
-            "ORDER BY id DESC LIMIT ?",
+            "SELECT partition, seq, CAST(entry AS BLOB), prev, sha256 FROM audit "  # noqa: S608 constants
+            f"WHERE pipeline = ?{where} AND typeof(seq) = 'integer' ORDER BY {order} LIMIT ?",
             (pipeline, *values, limit),
         )
         return [_row(row) for row in rows]
 
-    def _links(self, place: _Place, condition: str, value: int) -> Iterator[ChainLink]:
+    def _links(self, place: _Place, condition: str = "", *values: int) -> Iterator[ChainLink | None]:
         rows = self._connection.execute(
-            f"SELECT seq, entry, prev, sha256 FROM audit WHERE pipeline = ? AND partition = ? AND {condition} "  # noqa: S608 constants
-            "ORDER BY seq, id",
-            (*place, value),
+            "SELECT seq, CAST(entry AS BLOB), prev, sha256 FROM audit "  # noqa: S608 constants
+            f"WHERE pipeline = ? AND partition = ? {condition} ORDER BY seq, id",
+            (*place, *values),
         )
         for seq, entry, previous, digest in rows:
-            # A value of another type is no chain either; as text it fails its hash and is named.
-            yield ChainLink(int(seq), str(entry), _bytes(previous), _bytes(digest))
+            yield ChainLink(seq, _text(entry), _bytes(previous), _bytes(digest)) if type(seq) is int else None
+
+
+def _text(value: bytes | None) -> str:
+    """The text of an entry; what is no UTF-8 fails its hash and is named."""
+    return (value or b"").decode("utf-8", "replace")
 
 
 def _bytes(value: object) -> bytes:
@@ -99,8 +107,8 @@ def _bytes(value: object) -> bytes:
 def _row(columns: tuple[Any, ...]) -> AuditRow:
     partition, seq, text, previous, digest = columns
     try:
-        entry = json.loads(text)
-    except (TypeError, ValueError):
+        entry = json.loads(_text(text))
+    except (ValueError, RecursionError):
         entry = {"action": "unreadable"}
     content = entry if isinstance(entry, dict) else {"action": "unreadable"}
-    return AuditRow(int(partition), int(seq), content, _bytes(previous).hex(), _bytes(digest).hex())
+    return AuditRow(int(partition), seq, content, _bytes(previous).hex(), _bytes(digest).hex())

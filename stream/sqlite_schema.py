@@ -11,7 +11,8 @@ import sqlite3
 
 from stream.audit_chain import ChainHead, ChainLink, link_hash
 from stream.errors import StoreCorruptError
-from stream.sqlite_state import read_state, sign_owner
+from stream.sqlite_owner import sign_owner
+from stream.sqlite_state import read_state
 
 __all__ = ["FORMAT", "create", "migrate"]
 

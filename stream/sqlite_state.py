@@ -15,7 +15,7 @@ from stream.audit_chain import ChainHead
 from stream.errors import StoreCorruptError
 from stream.store import ComponentKey
 
-__all__ = ["CHUNK_BYTES", "Change", "KnownState", "plan_changes", "read_state", "sign_owner", "write_changes"]
+__all__ = ["CHUNK_BYTES", "Change", "KnownState", "plan_changes", "read_state", "write_changes"]
 
 CHUNK_BYTES = 64 * 1024
 _SIGNATURE_SPACE = 1 << 256
@@ -71,11 +71,6 @@ class KnownState:
             total -= int.from_bytes(before, "big") if before is not None else 0
             total += int.from_bytes(change.root, "big") if change.root is not None else 0
         return total
-
-
-def sign_owner(place: _Place, epoch: int, positions: str, *, state: bytes, audit: ChainHead) -> bytes:
-    """Return the checksum of an owner's row together with its state and the head of its audit trail."""
-    return hashlib.sha256(repr((place, epoch, positions, state, audit.seq, audit.sha256)).encode()).digest()
 
 
 def plan_changes(known: KnownState, components: Mapping[ComponentKey, bytes | None]) -> list[Change]:

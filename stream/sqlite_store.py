@@ -18,14 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stream.audit_chain import FIRST_PREVIOUS, ChainHead
+from stream.audit_chain import ChainHead
 from stream.durable_files import sync_folder
 from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
 from stream.failpoints import failpoint
 from stream.sqlite_audit import AuditTable
 from stream.sqlite_outbox import OutboxTable
+from stream.sqlite_owner import Owner, read_owner, sign_owner
 from stream.sqlite_schema import FORMAT, create, migrate
-from stream.sqlite_state import KnownState, plan_changes, read_state, sign_owner, write_changes
+from stream.sqlite_state import KnownState, plan_changes, read_state, write_changes
 from stream.sqlite_versions import VersionTable
 from stream.store import AuditRow, AuditVerdict, Claim, ComponentKey, OutboxRow, Run, StoredRow, VersionRow
 
@@ -42,6 +43,7 @@ _BUSY_S = 2.0
 _UNAVAILABLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "PERM", "NOMEM", "PROTOCOL", "AUTH")
 _CORRUPT = ("CORRUPT", "NOTADB", "FORMAT")
 
+_OWNER_EDITED = "the owner's row, which signs the head, was edited"
 _RESTORE = "Restore the data folder from a backup, or delete it to start anew"
 
 
@@ -119,21 +121,18 @@ class SQLiteStore:
         """Become the owner: raise the epoch by one and read everything, in one transaction."""
         place = (pipeline, partition)
         with self._transaction() as connection:
-            found = connection.execute(
-                "SELECT epoch, positions, audit_seq, audit_sha256, sha256 FROM owner "
-                "WHERE pipeline = ? AND partition = ?",
-                place,
-            ).fetchone()
+            found = read_owner(connection, place)
             known, components = read_state(connection, pipeline, partition)
             if found is None and components:
                 raise StoreCorruptError(f"{self._path}: {pipeline}/{partition} has state, but no owner. {_RESTORE}")
-            epoch, positions, seq, digest, signature = found or (0, "{}", 0, FIRST_PREVIOUS, None)
-            known.audit = ChainHead(seq, digest)
+            owner = found or Owner()
             state = known.signature()
-            if found is not None and signature != sign_owner(place, epoch, positions, state=state, audit=known.audit):
+            if found is not None and not owner.is_signed(place, state):
                 raise StoreCorruptError(
                     f"{self._path}: the state of {pipeline}/{partition} is not what its last commit signed. {_RESTORE}"
                 )
+            known.audit = owner.head or ChainHead()
+            epoch, positions = owner.epoch, owner.positions
             self._audit.check_end(place, known.audit)
             signed = sign_owner(place, epoch + 1, positions, state=state, audit=known.audit)
             connection.execute(
@@ -231,36 +230,28 @@ class SQLiteStore:
             self._open_connection()
             return self._audit.rows(pipeline, partition, limit)
 
+    def audit_head(self, pipeline: str, partition: int) -> ChainHead | None:
+        """Return the newest audit entry as the last commit signed it; None where there is no owner's row."""
+        with self._translated():
+            owner = read_owner(self._open_connection(), (pipeline, partition))
+            return None if owner is None else owner.head
+
     def verify_audit(self, pipeline: str, partition: int) -> AuditVerdict:
-        """Check the whole chain of a partition's audit trail, and the signature of its head where it is not claimed."""
+        """Check the whole chain of a partition's audit trail, and the signature of its head."""
         place = (pipeline, partition)
         with self._translated():
-            head = self._signed_head(place)
-            verdict = self._audit.verify(place, head)
-        if verdict.broken_seq is None and not self._head_is_signed(place):
-            return replace(verdict, broken_seq=head.seq, detail="the owner's row, which signs the head, was edited")
-        return verdict
-
-    def _signed_head(self, place: tuple[str, int]) -> ChainHead:
-        found = self._open_connection().execute(
-            "SELECT audit_seq, audit_sha256 FROM owner WHERE pipeline = ? AND partition = ?", place
-        )
-        return ChainHead(*(found.fetchone() or (0, FIRST_PREVIOUS)))
-
-    def _head_is_signed(self, place: tuple[str, int]) -> bool:
-        with self._translated():
             connection = self._open_connection()
-            owner = connection.execute(
-                "SELECT epoch, positions, audit_seq, audit_sha256, sha256 FROM owner "
-                "WHERE pipeline = ? AND partition = ?",
-                place,
-            ).fetchone()
-            if owner is None:
-                return True
-            epoch, positions, seq, digest, signature = owner
-            known = self._known.get(place) or read_state(connection, *place)[0]
-            signed = sign_owner(place, epoch, positions, state=known.signature(), audit=ChainHead(seq, digest))
-            return bool(signed == signature)
+            found = read_owner(connection, place)
+            owner = found or Owner()
+            head = owner.head
+            if head is None:
+                return AuditVerdict(partition, 0, "", 0, _OWNER_EDITED)
+            verdict = self._audit.verify(place, head)
+            if verdict.broken_seq is None and found is not None:
+                known = self._known.get(place) or read_state(connection, *place)[0]
+                if not owner.is_signed(place, known.signature()):
+                    return replace(verdict, broken_seq=head.seq, detail=_OWNER_EDITED)
+            return verdict
 
     def versions(self, pipeline: str, partition: int) -> list[VersionRow]:
         """Return the model versions of a partition, by monitor and number."""

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stream.audit_chain import ChainHead
+
 __all__ = [
     "AuditRow",
     "AuditVerdict",
@@ -169,6 +171,10 @@ class CheckpointStore(Protocol):
 
     def audit_rows(self, pipeline: str, partition: int, limit: int) -> list[AuditRow]:
         """Return the newest audit entries of a partition with their hashes, newest first."""
+        ...
+
+    def audit_head(self, pipeline: str, partition: int) -> ChainHead | None:
+        """Return the newest audit entry as the last commit signed it, whatever the trail says; None: never claimed."""
         ...
 
     def verify_audit(self, pipeline: str, partition: int) -> AuditVerdict:

@@ -131,6 +131,115 @@ def test_a_forged_entry_is_named(
     store.close()
 
 
+FORGED = '{"action": "promote", "by": "forged"}'
+
+
+def _store_forged(db: sqlite3.Connection, seq: object, *, entry: object = FORGED) -> None:
+    db.execute(
+        "INSERT INTO audit (pipeline, partition, seq, entry, prev, sha256) VALUES ('main', 0, ?, ?, x'00', x'00')",
+        (seq, entry),
+    )
+
+
+def _without_constraints(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE loose AS SELECT * FROM audit")
+    db.execute("DROP TABLE audit")
+    db.execute("ALTER TABLE loose RENAME TO audit")
+
+
+def _null(column: str) -> Callable[[sqlite3.Connection], None]:
+    def forge(db: sqlite3.Connection) -> None:
+        _without_constraints(db)
+        db.execute(f"UPDATE audit SET {column} = NULL WHERE seq = 298")  # noqa: S608 a constant
+
+    return forge
+
+
+def _written_anew(db: sqlite3.Connection) -> None:
+    """Every entry from 250 on edited, with right hashes."""
+    (previous,) = db.execute("SELECT prev FROM audit WHERE seq = 250").fetchone()
+    for seq, entry in db.execute("SELECT seq, entry FROM audit WHERE seq >= 250 ORDER BY seq").fetchall():
+        digest = link_hash(previous, PLACE, seq, _edited(entry))
+        db.execute(
+            "UPDATE audit SET entry = ?, prev = ?, sha256 = ? WHERE seq = ?", (_edited(entry), previous, digest, seq)
+        )
+        previous = digest
+
+
+@pytest.mark.parametrize(
+    ("forge", "found_at"),
+    [
+        (lambda db: _store_forged(db, -(1 << 63) + 1), -(1 << 63) + 1),
+        (lambda db: _store_forged(db, 0), 0),
+        (lambda db: _store_forged(db, 299), 299),
+        (lambda db: _store_forged(db, 301), 301),
+        (lambda db: _store_forged(db, "twelve"), 301),
+        (lambda db: _store_forged(db, b"twelve"), 301),
+        (lambda db: _store_forged(db, 299.5), 300),
+        (lambda db: _store_forged(db, float("inf")), 301),
+        (lambda db: db.execute("UPDATE audit SET seq = 'last' WHERE seq = 300"), 300),
+        (lambda db: db.execute("UPDATE audit SET entry = CAST(x'ff' AS TEXT) WHERE seq = 298"), 298),
+        (lambda db: db.execute("UPDATE audit SET entry = ? WHERE seq = 298", ("[" * 100_000,)), 298),
+        (lambda db: db.execute("UPDATE audit SET partition = 1 WHERE seq = 298"), 298),
+        (_null("seq"), 1),
+        (_null("entry"), 298),
+        (_null("prev"), 298),
+        (_null("sha256"), 298),
+        (_written_anew, 300),
+    ],
+    ids=[
+        "under the least number", "under zero", "a number twice", "after the last", "under text", "under bytes",
+        "under a fraction", "under infinity", "renumbered as text", "no UTF-8", "too deep", "in another partition",
+        "no number", "no text", "no hash before", "no hash", "the end written anew",
+    ],
+)  # fmt: skip
+def test_whatever_plain_sql_can_write_is_named(
+    path: Path, forge: Callable[[sqlite3.Connection], None], found_at: int
+) -> None:
+    """Forged numbers, types and partitions are verdicts, never another error; a claim refuses them; what is shown as
+    the trail holds only integers as numbers."""
+    with sqlite3.connect(path) as db:
+        forge(db)
+    db.close()
+    store = SQLiteStore(path)
+    verdict = store.verify_audit(*PLACE)
+    assert (verdict.broken_seq, verdict.entries) == (found_at, ENTRIES)
+    assert f"entry {found_at}" in verdict.detail
+    with pytest.raises(StoreCorruptError, match=f"entry {found_at}"):
+        store.claim(*PLACE)
+    assert all(type(row.seq) is int for row in store.audit_rows(*PLACE, 1_000))
+    store.close()
+
+
+@pytest.mark.parametrize("head", ["audit_seq = 'x'", "audit_seq = 1.5", "audit_sha256 = 'x'"])
+def test_a_head_of_another_type_is_an_edited_row(path: Path, head: str) -> None:
+    """The owner's row with text where a number or a hash belongs is named as edited, and not claimed."""
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE owner SET {head}")  # noqa: S608 a constant
+    db.close()
+    store = SQLiteStore(path)
+    verdict = store.verify_audit(*PLACE)
+    assert verdict.broken_seq is not None
+    assert "owner's row" in verdict.detail
+    assert store.audit_head(*PLACE) is None
+    with pytest.raises(StoreCorruptError, match="signed"):
+        store.claim(*PLACE)
+    store.close()
+
+
+def test_the_order_of_the_trail_is_that_of_its_numbers(path: Path) -> None:
+    """Row ids, which no hash covers, change neither what is shown first nor the head, which the owner's row signs."""
+    with sqlite3.connect(path) as db:
+        (digest,) = db.execute("SELECT sha256 FROM audit WHERE seq = 300").fetchone()
+        db.execute("UPDATE audit SET id = -1 WHERE seq = 300")
+    db.close()
+    store = SQLiteStore(path)
+    assert [row.seq for row in store.audit_rows(*PLACE, 2)] == [300, 299]
+    assert store.audit_head(*PLACE) == ChainHead(300, digest)
+    assert store.verify_audit(*PLACE).broken_seq is None
+    store.close()
+
+
 def test_cutting_off_the_end_is_noticed(path: Path) -> None:
     """Entries removed at the end are missed, because the owner's row signs the head."""
     with sqlite3.connect(path) as db:
