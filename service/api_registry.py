@@ -23,6 +23,7 @@ from service.api_reads import json_response, known_monitor, port_of
 from service.api_writes import append_event, json_body, now_ms, reader_of
 from service.model_files import ModelFileError
 from service.registry import compare
+from service.verification import shown
 from stream.errors import UnavailableError
 from stream.store import AuditRow
 
@@ -273,5 +274,5 @@ def _audit(
         except UnavailableError as error:
             todo = "Ask again; /readyz says what is away."
             raise ProblemError(503, "not_verified", detail=f"{error}.", what_to_do=todo) from error
-        verified = {"ok": all(verdict.broken_seq is None for verdict in verdicts), "partitions": verdicts}
+        verified = shown(verdicts)
     return json_response({"entries": rows[:limit], "heads": heads, "verified": verified})

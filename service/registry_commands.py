@@ -155,18 +155,18 @@ class _Stopped:
             raise RegistryAnswerError(f"version {version['version']} of {monitor!r}: {error}") from error
 
     def audit(self, limit: int, *, verify: bool) -> Mapping[str, Any]:
+        from service import verification
+
         entries: list[Any] = []
         heads: dict[str, Any] = {}
-        verdicts = []
         with self._open() as store:
-            for pipeline, partition in store.places():
+            places = store.places()
+            for pipeline, partition in places:
                 rows = store.audit_rows(pipeline, partition, limit)
                 entries += rows
                 heads[f"{pipeline}/{partition}"] = _shown_head(store.audit_head(pipeline, partition), rows)
-                if verify:
-                    verdicts.append(store.verify_audit(pipeline, partition))
+            verified = verification.shown(verification.verify(store, places)) if verify else None
         entries.sort(key=lambda row: (-row.seq, row.partition))
-        verified = {"ok": all(v.broken_seq is None for v in verdicts), "partitions": verdicts} if verify else None
         found: dict[str, Any] = msgspec.to_builtins({"entries": entries[:limit], "heads": heads, "verified": verified})
         return found
 
@@ -308,7 +308,7 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def run_audit(options: argparse.Namespace) -> int:
-    """Carry out `anchorwatch audit`; the exit code is 1 where the trail was forged."""
+    """Carry out `anchorwatch audit`; the exit code is 1 where the trail was forged, or nothing could be verified."""
     found = _source(options).audit(options.limit, verify=options.verify)
     verified = found["verified"]
     disagrees = any("trail_ends_with" in head for head in found["heads"].values() if head is not None)
@@ -324,11 +324,13 @@ def run_audit(options: argparse.Namespace) -> int:
             good = f"all {verdict['entries']} entries are as they were written"
             told = good if verdict["broken_seq"] is None else f"FORGED: {verdict['detail']}"
             sys.stdout.write(f"partition {verdict['partition']}: {told}\n")
+        if verified is not None and not verified["partitions"]:
+            sys.stdout.write("nothing was verified: there is no partition\n")
     return 0 if not disagrees and (verified is None or verified["ok"]) else 1
 
 
 def _head(head: Mapping[str, Any]) -> str:
-    signed = f"entry {head['seq']}, sha256 {head['sha256']}"
+    signed = f"entry {head['seq']}, sha256 {head['sha256']}" if head["seq"] else "no entry"
     if "trail_ends_with" not in head:
         return signed
     return f"{signed} was signed, but the trail ends with entry {head['trail_ends_with']}: FORGED"

@@ -23,6 +23,7 @@ from service.outputs import messages_of, outbox_rows
 from service.owned import OwnedPartition
 from service.progress import Progress
 from service.ticks import Ticker, tick_message
+from service.verification import verify
 from service.view import MonitorHistory
 from service.view_assembly import assemble_view
 from service.webhooks import Attempt, Outcome, WebhookSender
@@ -116,7 +117,8 @@ class Worker:
                 self.store.close()
 
     def verify_audit(self) -> Future[list[AuditVerdict]]:
-        """From any thread: have the audit trail of every owned partition checked in full, by the worker's thread."""
+        """From any thread: have the audit trail of every partition that is owned, or of which this pipeline's store
+        holds anything, checked in full by the worker's thread."""
         wanted: Future[list[AuditVerdict]] = Future()
         self._verifications.put(wanted)
         return wanted
@@ -127,7 +129,10 @@ class Worker:
             if not wanted.set_running_or_notify_cancel():
                 continue  # whoever asked has gone away
             try:
-                wanted.set_result([self.store.verify_audit(self.config.pipeline.name, p) for p in sorted(self.owned)])
+                pipeline = self.config.pipeline.name
+                owned = [(pipeline, partition) for partition in sorted(self.owned)]
+                stored = [place for place in self.store.places() if place[0] == pipeline]
+                wanted.set_result(verify(self.store, dict.fromkeys([*owned, *stored])))
             except StreamError as error:
                 wanted.set_exception(error)
 

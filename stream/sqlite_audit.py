@@ -80,7 +80,8 @@ class AuditTable:
         order = "id DESC" if partition is None else "seq DESC, id DESC"
         rows = self._connection.execute(
             "SELECT partition, seq, CAST(entry AS BLOB), prev, sha256 FROM audit "  # noqa: S608 constants
-            f"WHERE pipeline = ?{where} AND typeof(seq) = 'integer' ORDER BY {order} LIMIT ?",
+            f"WHERE pipeline = ?{where} AND typeof(partition) = 'integer' AND typeof(seq) = 'integer' "
+            f"ORDER BY {order} LIMIT ?",
             (pipeline, *values, limit),
         )
         return [_row(row) for row in rows]
@@ -111,4 +112,4 @@ def _row(columns: tuple[Any, ...]) -> AuditRow:
     except (ValueError, RecursionError):
         entry = {"action": "unreadable"}
     content = entry if isinstance(entry, dict) else {"action": "unreadable"}
-    return AuditRow(int(partition), seq, content, _bytes(previous).hex(), _bytes(digest).hex())
+    return AuditRow(partition, seq, content, _bytes(previous).hex(), _bytes(digest).hex())

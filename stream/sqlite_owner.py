@@ -13,9 +13,11 @@ from typing import Any
 
 from stream.audit_chain import FIRST_PREVIOUS, ChainHead
 
-__all__ = ["Owner", "read_owner", "sign_owner"]
+__all__ = ["Owner", "read_owner", "sign_owner", "stored_places"]
 
 _Place = tuple[str, int]
+
+_TABLES = ("owner", "state", "chunk", "version", "audit", "outbox", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,12 @@ def read_owner(connection: sqlite3.Connection, place: _Place) -> Owner | None:
         place,
     ).fetchone()
     return None if found is None else Owner(*found)
+
+
+def stored_places(connection: sqlite3.Connection) -> list[_Place]:
+    """Return every pipeline and partition that any table names, in order: an owner's row that is gone hides nothing."""
+    named = " UNION ".join(f"SELECT pipeline, partition FROM {table}" for table in _TABLES)  # noqa: S608 constants
+    return [(pipeline, partition) for pipeline, partition in connection.execute(f"{named} ORDER BY 1, 2")]
 
 
 def sign_owner(place: _Place, epoch: int, positions: str, *, state: bytes, audit: ChainHead) -> bytes:

@@ -24,7 +24,7 @@ from stream.errors import FencedError, StoreCorruptError, StoreUnavailableError
 from stream.failpoints import failpoint
 from stream.sqlite_audit import AuditTable
 from stream.sqlite_outbox import OutboxTable
-from stream.sqlite_owner import Owner, read_owner, sign_owner
+from stream.sqlite_owner import Owner, read_owner, sign_owner, stored_places
 from stream.sqlite_schema import FORMAT, create, migrate
 from stream.sqlite_state import KnownState, plan_changes, read_state, write_changes
 from stream.sqlite_versions import VersionTable
@@ -43,6 +43,7 @@ _BUSY_S = 2.0
 _UNAVAILABLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "PERM", "NOMEM", "PROTOCOL", "AUTH")
 _CORRUPT = ("CORRUPT", "NOTADB", "FORMAT")
 
+_OWNER_MISSING = "the owner's row, which signs the head, is missing: nothing that is stored can be trusted"
 _OWNER_EDITED = "the owner's row, which signs the head, was edited"
 _RESTORE = "Restore the data folder from a backup, or delete it to start anew"
 
@@ -242,6 +243,8 @@ class SQLiteStore:
         with self._translated():
             connection = self._open_connection()
             found = read_owner(connection, place)
+            if found is None and place in stored_places(connection):
+                return AuditVerdict(partition, 0, "", 0, _OWNER_MISSING)
             owner = found or Owner()
             head = owner.head
             if head is None:
@@ -266,10 +269,9 @@ class SQLiteStore:
             return self._versions.blobs()
 
     def places(self) -> list[tuple[str, int]]:
-        """Return every pipeline and partition that has been claimed, in order."""
+        """Return every pipeline and partition of which anything is stored, in order."""
         with self._translated():
-            rows = self._open_connection().execute("SELECT pipeline, partition FROM owner ORDER BY pipeline, partition")
-            return [(pipeline, partition) for pipeline, partition in rows]
+            return stored_places(self._open_connection())
 
     def runs(self, pipeline: str, partition: int) -> list[Run]:
         """Return the interleaving of the input topics so far, joined where adjacent."""

@@ -78,7 +78,7 @@ class AuditRow:
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
     """What a full check of one partition's chain found: how many entries were signed, the head's hash, and the number
-    of the first entry that is not as it was written (None: all are)."""
+    of the first entry that is not as it was written (None: all are; 0: no entry in particular, `detail` says what)."""
 
     partition: int
     entries: int
@@ -190,7 +190,7 @@ class CheckpointStore(Protocol):
         ...
 
     def places(self) -> list[tuple[str, int]]:
-        """Return every pipeline and partition that has been claimed, in order."""
+        """Return every pipeline and partition of which anything is stored, in order."""
         ...
 
     def runs(self, pipeline: str, partition: int) -> list[Run]:

@@ -243,11 +243,14 @@ def test_the_trail_is_shown_with_its_hashes(client: Client) -> None:
 
 
 def test_a_forged_entry_is_named(client: Client, port: FakePort) -> None:
-    """A full check says whether all is well, and where it is not; a worker that cannot answer is a 503."""
+    """A full check says whether all is well, and where it is not; a check of nothing is not well, and a worker that
+    cannot answer is a 503."""
     assert client.get("/v1/audit?verify=true").json()["verified"]["ok"] is True
     port.verdicts.append(AuditVerdict(1, 9, "cd" * 32, 7, "entry 7 was edited"))
     verified = client.get("/v1/audit?verify=true").json()["verified"]
     assert verified["ok"] is False
     assert (verified["partitions"][1]["broken_seq"], verified["partitions"][1]["detail"]) == (7, "entry 7 was edited")
+    port.verdicts.clear()
+    assert client.get("/v1/audit?verify=true").json()["verified"] == {"ok": False, "partitions": []}
     port.trouble = StoreUnavailableError("disk full")
     problem(client.get("/v1/audit?verify=true"), 503, "not_verified")

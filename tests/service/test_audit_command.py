@@ -108,3 +108,47 @@ def test_row_ids_hide_no_entry(folder: Path, audit: Audit) -> None:
     assert code == 0
     assert out.startswith("0/28 ")
     assert f"entry {ENTRIES}, sha256 {signed_head(folder)}" in out
+
+
+@pytest.mark.parametrize("more", ["", "UPDATE audit SET entry = '{}'", "DELETE FROM audit", "DELETE FROM state"])
+def test_an_owner_row_that_is_gone_is_told(folder: Path, audit: Audit, more: str) -> None:
+    """Whatever is left of the partition, in any table, tells that there was one."""
+    change(folder, "DELETE FROM owner", *([more] if more else []))
+    code, out = audit("--verify")
+    assert code == 1
+    assert "partition 0: FORGED: the owner's row, which signs the head, is missing" in out
+    if more != "DELETE FROM audit":
+        assert f"head of main/0: no entry was signed, but the trail ends with entry {ENTRIES}: FORGED" in out
+        assert audit()[0] == 1
+
+
+@pytest.mark.parametrize("place", ["'main', 1", "'main', 'x'", "'other', 0", "x'00', 1.5"])
+def test_a_place_without_an_owner_row_is_told(folder: Path, audit: Audit, place: str) -> None:
+    """Entries that belong to no partition that was ever claimed are forged."""
+    change(
+        folder,
+        f"INSERT INTO audit (pipeline, partition, seq, entry, prev, sha256) VALUES ({place}, 28, '{{}}', x'', x'')",  # noqa: S608
+    )
+    code, out = audit("--verify")
+    assert code == 1
+    assert f"partition 0: all {ENTRIES} entries are as they were written" in out
+    assert "FORGED: the owner's row, which signs the head, is missing" in out
+    assert audit("--verify", "--json")[0] == 1
+
+
+def test_a_check_of_nothing_is_no_success(folder: Path, audit: Audit) -> None:
+    """An emptied store has nothing that could be verified: exit code 1, and it is said."""
+    change(folder, *(f"DELETE FROM {table}" for table in ("owner", "state", "chunk", "audit")))  # noqa: S608
+    code, out = audit("--verify")
+    assert code == 1
+    assert "nothing was verified" in out
+    assert audit()[0] == 0
+
+
+def test_damaged_state_is_a_verdict(folder: Path, audit: Audit) -> None:
+    """Where the state does not match its checksum the trail is printed all the same, and the verdict names it."""
+    change(folder, "UPDATE chunk SET bytes = x'00'")
+    code, out = audit("--verify")
+    assert code == 1
+    assert "0/28 " in out
+    assert "partition 0: FORGED: state 'core' of monitor 'm'" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,6 +250,23 @@ def test_a_store_that_is_away_gets_the_very_same_commit_again(rig: Rig, expected
     assert [fault for *_, fault in store.offered].count("away") == 5
     assert rig.worker.ready()[0]
     check(rig, expected)
+
+
+def test_a_full_check_covers_places_that_nobody_owns(rig: Rig) -> None:
+    """Entries that were moved to a partition without an owner's row are told, beside the owned partition's verdict."""
+    SQLiteStore(rig.folder / "checkpoints.sqlite").close()
+    with sqlite3.connect(rig.folder / "checkpoints.sqlite") as db:
+        db.execute(
+            "INSERT INTO audit (pipeline, partition, seq, entry, prev, sha256) VALUES (?, 7, 1, '{}', x'00', x'00')",
+            (rig.config.pipeline.name,),
+        )
+    db.close()
+    rig.start()
+    wait_for(lambda: 0 in rig.worker.owned, "the claim")
+    owned, stray = rig.worker.verify_audit().result(30)
+    assert (owned.partition, owned.broken_seq) == (0, None)
+    assert (stray.partition, stray.broken_seq) == (7, 0)
+    assert "owner's row" in stray.detail
 
 
 def test_the_problem_is_named_while_the_store_is_away(rig: Rig) -> None:
