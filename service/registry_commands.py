@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +23,9 @@ from service.config_errors import ConfigurationError
 from stream.audit_chain import ChainHead
 from stream.errors import StreamError, UnavailableError
 from stream.store import AuditRow
+
+if TYPE_CHECKING:
+    from service.model_files import ModelFiles
 
 __all__ = ["RegistryAnswerError", "run_audit", "run_models"]
 
@@ -106,6 +109,12 @@ class _Stopped:
         if not self.path.is_file():
             raise ConfigurationError(f"--data-dir {folder}: there is no checkpoints.sqlite in it")
 
+    @property
+    def _models(self) -> ModelFiles:
+        from service.model_files import ModelFiles
+
+        return ModelFiles(self.path.parent / "models")
+
     def _open(self) -> Any:
         from stream.sqlite_store import SQLiteStore
 
@@ -147,10 +156,10 @@ class _Stopped:
         raise RegistryAnswerError(f"monitor {monitor!r} has no version {reference!r}; `models list` shows all")
 
     def snapshot(self, monitor: str, version: Version) -> bytes:
-        from service.model_files import ModelFileError, ModelFiles
+        from service.model_files import ModelFileError
 
         try:
-            return ModelFiles(self.path.parent / "models").read(version["sha256"])
+            return self._models.read(version["sha256"])
         except ModelFileError as error:
             raise RegistryAnswerError(f"version {version['version']} of {monitor!r}: {error}") from error
 
@@ -165,8 +174,9 @@ class _Stopped:
                 rows = store.audit_rows(pipeline, partition, limit)
                 entries += rows
                 heads[f"{pipeline}/{partition}"] = _shown_head(store.audit_head(pipeline, partition), rows)
-            verified = verification.shown(verification.verify(store, places)) if verify else None
+            verdicts = verification.verify(store, places, self._models) if verify else None
         entries.sort(key=lambda row: (-row.seq, row.partition))
+        verified = None if verdicts is None else verification.shown(verdicts)
         found: dict[str, Any] = msgspec.to_builtins({"entries": entries[:limit], "heads": heads, "verified": verified})
         return found
 

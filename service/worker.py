@@ -132,7 +132,7 @@ class Worker:
                 pipeline = self.config.pipeline.name
                 owned = [(pipeline, partition) for partition in sorted(self.owned)]
                 stored = [place for place in self.store.places() if place[0] == pipeline]
-                wanted.set_result(verify(self.store, dict.fromkeys([*owned, *stored])))
+                wanted.set_result(verify(self.store, dict.fromkeys([*owned, *stored]), self.models))
             except StreamError as error:
                 wanted.set_exception(error)
 

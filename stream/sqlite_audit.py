@@ -86,6 +86,15 @@ class AuditTable:
         )
         return [_row(row) for row in rows]
 
+    def trail(self, place: _Place) -> Iterator[AuditRow]:
+        """Yield every entry, oldest first."""
+        rows = self._connection.execute(
+            "SELECT partition, seq, CAST(entry AS BLOB), prev, sha256 FROM audit "
+            "WHERE pipeline = ? AND partition = ? AND typeof(seq) = 'integer' ORDER BY seq, id",
+            place,
+        )
+        return map(_row, rows)
+
     def _links(self, place: _Place, condition: str = "", *values: int) -> Iterator[ChainLink | None]:
         rows = self._connection.execute(
             "SELECT seq, CAST(entry AS BLOB), prev, sha256 FROM audit "  # noqa: S608 constants

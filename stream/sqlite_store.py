@@ -231,6 +231,12 @@ class SQLiteStore:
             self._open_connection()
             return self._audit.rows(pipeline, partition, limit)
 
+    def audit_trail(self, pipeline: str, partition: int) -> Iterator[AuditRow]:
+        """Yield every audit entry of a partition, oldest first."""
+        with self._translated():
+            self._open_connection()
+            yield from self._audit.trail((pipeline, partition))
+
     def audit_head(self, pipeline: str, partition: int) -> ChainHead | None:
         """Return the newest audit entry as the last commit signed it; None where there is no owner's row."""
         with self._translated():

@@ -14,7 +14,7 @@ The steps of a commit, numbered as in the architecture page:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -171,6 +171,10 @@ class CheckpointStore(Protocol):
 
     def audit_rows(self, pipeline: str, partition: int, limit: int) -> list[AuditRow]:
         """Return the newest audit entries of a partition with their hashes, newest first."""
+        ...
+
+    def audit_trail(self, pipeline: str, partition: int) -> Iterator[AuditRow]:
+        """Yield every audit entry of a partition, oldest first."""
         ...
 
     def audit_head(self, pipeline: str, partition: int) -> ChainHead | None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from service.cli import main
+from service.config import RegistryConfig
+from service.fold import FoldOutput
+from service.model_files import ModelFiles
+from service.registry import ROWS_MAX, Registry, audit_entry
 from stream.sqlite_store import SQLiteStore
-from stream.store import ComponentKey
+from stream.sqlite_versions import VersionTable
+from stream.store import ComponentKey, VersionRow
 
 __all__: list[str] = []
 
@@ -152,3 +160,121 @@ def test_damaged_state_is_a_verdict(folder: Path, audit: Audit) -> None:
     assert code == 1
     assert "0/28 " in out
     assert "partition 0: FORGED: state 'core' of monitor 'm'" in out
+
+
+def version(number: int, monitor: str = "m", **more: Any) -> FoldOutput:
+    """A version as the fold gives it."""
+    data = f"{monitor}, snapshot {number}".encode()
+    body = {
+        "monitor": monitor, "version": number, "learner": "tree", "reason": "promoted", "parent": number - 1 or None,
+        "generation": 0, "champion": "tree", "event": 100 * number, "time_ms": 7, "estimator": "e",
+        "parameters": {"delta": 1e-7}, "metrics": {"accuracy": 0.75}, "learned": {"labels": 90 * number},
+        "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "snapshot": data,
+    }  # fmt: skip
+    return FoldOutput(number, "version", body | more)
+
+
+def store_versions(folder: Path, commits: Iterable[Sequence[FoldOutput]], **caps: int) -> None:
+    """Store versions as the worker does: snapshots, rows and entries."""
+    store, models = SQLiteStore(folder / "checkpoints.sqlite"), ModelFiles(folder / "models")
+    claim, registry = store.claim(*PLACE), Registry(RegistryConfig(**caps), {"m": ["tree"]})
+    for outputs in commits:
+        plan = registry.plan(outputs)
+        models.write(plan.snapshots)
+        audit = [audit_entry(output.body) for output in outputs]
+        store.commit(claim, positions={"e": 9}, components={}, audit=audit, versions=plan.rows)
+        registry.adopt(plan)
+        models.delete(plan.evicted)
+    store.close()
+
+
+@pytest.fixture
+def versioned(folder: Path) -> Path:
+    """The folder with versions 1 to 4 of monitor m, the first two evicted; entries 29 to 32 name them."""
+    store_versions(folder, [[version(n)] for n in range(1, 5)], max_versions=2)
+    return folder
+
+
+def rewrite(folder: Path, number: int, **fields: Any) -> None:
+    """Edit a row of a version, with a right checksum."""
+    path = folder / "checkpoints.sqlite"
+    store = SQLiteStore(path)
+    row = next(row for row in store.versions(*PLACE) if row.number == number)
+    store.close()
+    body = msgspec.json.encode(msgspec.json.decode(row.body or b"") | fields)
+    put(folder, VersionRow(row.monitor, number, row.blob, body))
+
+
+def put(folder: Path, row: VersionRow) -> None:
+    """Write a row of a version with a right checksum."""
+    with sqlite3.connect(folder / "checkpoints.sqlite") as db:
+        VersionTable(db).write(PLACE, [row])
+    db.close()
+
+
+def test_versions_are_as_the_trail_names_them(versioned: Path, audit: Audit) -> None:
+    """Kept and evicted ones pass."""
+    code, out = audit("--verify")
+    assert code == 0, out
+    assert "all 32 entries are as they were written" in out
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_a_version_that_was_deleted_is_told(versioned: Path, audit: Audit, number: int) -> None:
+    """With its snapshot or without, newest or not: the entry that names it is told."""
+    change(versioned, f"DELETE FROM version WHERE number = {number}")  # noqa: S608 a constant
+    code, out = audit("--verify")
+    assert code == 1
+    assert f"FORGED: version {number} of monitor 'm', which entry {28 + number} names, is missing" in out
+
+
+@pytest.mark.parametrize(
+    "fields", [{"reason": "started"}, {"parent": 1}, {"learner": "bag"}, {"event": 7}, {"sha256": "0" * 64}]
+)
+def test_a_version_that_was_edited_is_told(versioned: Path, audit: Audit, fields: dict[str, Any]) -> None:
+    """Every field that the trail's entry names is compared, also where the row's checksum was made to match."""
+    rewrite(versioned, 3, **fields)
+    code, out = audit("--verify")
+    assert code == 1
+    assert f"FORGED: version 3 of monitor 'm' was edited: its {next(iter(fields))} is not that of entry 31" in out
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (VersionRow("m", 5, "", b"{}"), "version 5 of monitor 'm' is named by no entry"),
+        (VersionRow("other", 1, "", b"{}"), "version 1 of monitor 'other' is named by no entry"),
+        (VersionRow("m", 3, "", b"["), "version 3 of monitor 'm' was edited"),
+        (VersionRow("m", 3, "", b"[]"), "version 3 of monitor 'm' was edited"),
+    ],
+)
+def test_a_row_that_no_entry_names_is_told(versioned: Path, audit: Audit, row: VersionRow, words: str) -> None:
+    """There are never more versions than entries, and a row that cannot be read is an edited one."""
+    put(versioned, row)
+    code, out = audit("--verify")
+    assert (code, f"FORGED: {words}" in out) == (1, True)
+
+
+def test_another_snapshot_for_a_version_is_told(versioned: Path, audit: Audit) -> None:
+    """A row that names another content than its hash, a file that was edited, and one that is missing."""
+    (name, *_) = sorted(path.name for path in (versioned / "models").iterdir())
+    (versioned / "models" / name).write_bytes(b"another")
+    code, out = audit("--verify")
+    assert (code, f"the snapshot {name} is damaged" in out) == (1, True)
+    (versioned / "models" / name).unlink()
+    code, out = audit("--verify")
+    assert (code, f"the snapshot {name} is missing" in out) == (1, True)
+    change(versioned, "UPDATE version SET blob = '' WHERE number = 3")
+    code, out = audit("--verify")
+    assert (code, "version 3 of monitor 'm' does not match its checksum" in out) == (1, True)
+
+
+def test_rows_that_the_registry_let_go_are_not_missed(folder: Path, audit: Audit) -> None:
+    """Of more than a thousand versions the oldest rows go by themselves; the newest thousand are all there."""
+    outputs = [version(n) for n in range(1, ROWS_MAX + 21)]
+    store_versions(folder, [outputs[start : start + 60] for start in range(0, len(outputs), 60)], max_versions=2)
+    code, out = audit("--verify")
+    assert code == 0, out
+    change(folder, "DELETE FROM version WHERE number = 21")
+    code, out = audit("--verify")
+    assert (code, "version 21 of monitor 'm', which entry 49 names, is missing" in out) == (1, True)

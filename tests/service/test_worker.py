@@ -16,6 +16,7 @@ from service import worker as worker_module
 from service.config import Config, parse
 from service.model_files import ModelFiles
 from service.replay import Replayed, replay
+from service.verification import verify
 from service.webhooks import WebhookSender
 from service.worker import Worker
 from stream.embedded_log import EmbeddedLog
@@ -234,7 +235,8 @@ def check(rig: Rig, expected: Replayed) -> None:
     files = {path.name: path.read_bytes() for path in (rig.folder / "models").iterdir()}
     assert files == {v["sha256"]: v["snapshot"] for v in made}
     store = SQLiteStore(rig.folder / "checkpoints.sqlite")
-    assert [store.verify_audit(*place).broken_seq for place in store.places()] == [None]
+    verdicts = verify(store, store.places(), ModelFiles(rig.folder / "models"))
+    assert [(verdict.broken_seq, verdict.detail) for verdict in verdicts] == [(None, "")]
     entries = store.audit_entries(rig.config.pipeline.name, 1_000)
     store.close()
     assert [e["version"] for e in reversed(entries) if e["action"] == "version"] == [v["version"] for v in made]
