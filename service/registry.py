@@ -6,6 +6,7 @@ again plans the same.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from service.config import RegistryConfig
 from service.fold import FoldOutput
 from stream.store import VersionRow
 
-__all__ = ["ROWS_MAX", "Plan", "Registry", "aliases_of", "audit_entry", "best_challenger", "compare"]
+__all__ = ["ROWS_MAX", "Plan", "Registry", "aliases_of", "audit_entry", "best_challenger", "compare", "row_hash"]
 
 ROWS_MAX = 1_000
 """Rows kept for one monitor, with or without snapshot; the audit trail goes on naming older ones by their hash."""
@@ -136,9 +137,19 @@ def _kept(versions: Mapping[int, Version]) -> tuple[int, int]:
 
 
 def audit_entry(version: Mapping[str, Any]) -> dict[str, Any]:
-    """What the audit trail notes of a new version; the hash of its snapshot stands in the chain of hashes."""
+    """What the audit trail notes of a new version; the hashes of its snapshot and of all that its row shows stand in
+    the chain of hashes."""
     named = ("monitor", "version", "learner", "reason", "parent", "event", "sha256")
-    return {"action": "version"} | {name: version[name] for name in named}
+    return {"action": "version"} | {name: version[name] for name in named} | {"row_sha256": row_hash(version)}
+
+
+def row_hash(version: Mapping[str, Any]) -> str:
+    """The hash of what a version shows, of its snapshot's hash too; whether the snapshot is kept changes later.
+
+    It is that of JSON with keys in order and no spaces, and the same for a row that was stored and read back.
+    """
+    shown = {name: value for name, value in version.items() if name not in {"snapshot", "blob"}}
+    return hashlib.sha256(_encode(msgspec.json.decode(_encode(shown)))).hexdigest()
 
 
 def aliases_of(versions: Sequence[Mapping[str, Any]], champion: str | None, challenger: str | None) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.model_files import ModelFileError, ModelFiles
-from service.registry import ROWS_MAX
+from service.registry import ROWS_MAX, row_hash
 from stream.errors import StoreCorruptError
 from stream.store import AuditRow, AuditVerdict, CheckpointStore, VersionRow
 
@@ -77,24 +77,26 @@ def _check_version(version: VersionRow, named: AuditRow | None, models: ModelFil
     if named is None:
         raise _ForgedError(0, f"{name} is named by no entry of the trail: it was inserted")
     body = _body(version)
-    for field, value in named.entry.items():
-        if field != "action" and body.get(field) != value:
+    # The hash of all comes last: whatever the entry names by itself is told by its name.
+    for field in [*(name for name in named.entry if name not in {"action", "row_sha256"}), "row_sha256"]:
+        if field in named.entry and body.get(field) != named.entry[field]:
             raise _ForgedError(named.seq, f"{name} was edited: its {field} is not that of entry {named.seq}")
     if version.blob != (body.get("sha256") if body.get("blob") == "kept" else ""):
         raise _ForgedError(named.seq, f"{name} was edited: its snapshot is not that of entry {named.seq}")
     try:
         if version.blob:
-            models.read(version.blob)
+            models.read(str(version.blob))
     except ModelFileError as error:
         raise _ForgedError(named.seq, f"{name}: {error}") from error
 
 
-def _body(version: VersionRow) -> Mapping[str, Any]:
+def _body(version: VersionRow) -> dict[str, Any]:
+    """What a version shows, with the hash of it; nothing where it cannot be read."""
     try:
         body = msgspec.json.decode(version.body or b"")
-    except (ValueError, RecursionError):
+        return body | {"row_sha256": row_hash(body)} if isinstance(body, dict) else {}
+    except (ValueError, OverflowError, RecursionError):
         return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _name(monitor: str, number: int) -> str:

@@ -195,6 +195,32 @@ def versioned(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    "fields", [{"learned": {"labels": 1}}, {"metrics": {"accuracy": 0.99}}, {"parameters": {}}, {"more": 1}]
+)
+def test_what_a_version_shows_is_covered(versioned: Path, audit: Audit, fields: dict[str, Any]) -> None:
+    """Learned range, figures and parameters stand in no entry by themselves, but under a hash that does."""
+    rewrite(versioned, 1, **fields)
+    code, out = audit("--verify")
+    assert code == 1
+    assert "FORGED: version 1 of monitor 'm' was edited: its row_sha256 is not that of entry 29" in out
+
+
+def test_entries_of_older_programs_are_held_to_what_they_say(folder: Path, audit: Audit) -> None:
+    """An entry without the row's hash covers the fields that it names, and no others."""
+    store, models = SQLiteStore(folder / "checkpoints.sqlite"), ModelFiles(folder / "models")
+    plan = Registry(RegistryConfig(), {"m": ["tree"]}).plan([version(1)])
+    models.write(plan.snapshots)
+    entry = audit_entry(version(1).body)
+    del entry["row_sha256"]
+    store.commit(store.claim(*PLACE), positions={}, components={}, audit=[entry], versions=plan.rows)
+    store.close()
+    rewrite(folder, 1, metrics={"accuracy": 0.99})
+    assert audit("--verify")[0] == 0
+    rewrite(folder, 1, parent=7)
+    assert audit("--verify")[0] == 1
+
+
 def rewrite(folder: Path, number: int, **fields: Any) -> None:
     """Edit a row of a version, with a right checksum."""
     path = folder / "checkpoints.sqlite"
