@@ -1,19 +1,25 @@
 """The command line: `anchorwatch init | serve | replay | demo | check | models | audit`.
 
 Standard output carries one JSON object (`replay`, `demo --once`) or what was asked for; everything else goes to
-standard error. Exit codes: 0 all right, 1 something failed, 2 wrong usage or configuration.
+standard error. Exit codes: 0 all right, 1 something failed, 2 wrong usage or configuration, 141 nobody reads
+the output.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 __all__ = ["build_parser", "main"]
+
+# What a shell reports of a tool that SIGPIPE ended.
+_READER_GONE = 141
 
 _EPILOG = """exit codes: 0 all right; 1 something failed; 2 wrong usage or configuration.
 Every key of the configuration can be overridden: ANCHORWATCH__SECTION__KEY=value."""
@@ -151,7 +157,33 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code, 141 where the reader of the output went away (`| head`)."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            _flush()
+    except BrokenPipeError:
+        _discard_output()
+        return _READER_GONE
+    except OSError:  # told before, or the help of a parser that ignores it
+        _discard_output()
+        return 1
+
+
+def _flush() -> None:
+    # Without a standard output (`>&-`) there is nothing to flush.
+    if sys.stdout:
+        sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: the interpreter's own flush at its end would complain once more."""
+    with Path(os.devnull).open("wb") as nowhere, suppress(OSError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
@@ -167,10 +199,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from stream.errors import StreamError
 
     try:
-        return run_command(options)
+        code = run_command(options)
+        _flush()
+        return code
     except (ConfigurationError, InputError) as error:
         sys.stderr.write(f"anchorwatch: {error}\n")
         return 2
+    except BrokenPipeError:
+        raise
     except (StreamError, OSError) as error:
         sys.stderr.write(f"anchorwatch: {error}\n")
         return 1

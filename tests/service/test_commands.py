@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import msgspec
 import pytest
 
 from service.cli import main
 from service.config import parse
 from service.infer import infer
 from service.replay import replay
+from stream.sqlite_store import SQLiteStore
+from stream.store import VersionRow
 from tests.kills.harness import free_port
 from tests.kills.stream import CONFIGURATION, MONITOR
 from tests.service.served import ROOT, drifting_events
@@ -86,6 +89,84 @@ def test_the_help_names_the_exit_codes_and_the_environment(capsys: pytest.Captur
     text = capsys.readouterr().out
     assert "0 all right; 1 something failed; 2 wrong usage" in text
     assert "ANCHORWATCH__SECTION__KEY" in text
+
+
+def written_to(output: IO[Any] | int, *arguments: str, folder: Path, unbuffered: bool) -> tuple[int, str]:
+    """Exit code and standard error of a command with that standard output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, *(["-u"] if unbuffered else []), "-m", "service.cli", *arguments],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stderr
+
+
+def stored(folder: Path) -> Path:
+    """The data folder of a stopped service with an entry and a version."""
+    store = SQLiteStore(folder / "checkpoints.sqlite")
+    body = msgspec.json.encode(
+        {
+            "version": 1, "learner": "tree", "reason": "started", "parent": None, "event": 9, "learned": {"labels": 9},
+            "metrics": {}, "bytes": 7, "blob": "evicted", "champion": "tree",
+        }
+    )  # fmt: skip
+    store.commit(
+        store.claim("main", 0), positions={}, components={}, audit=[{"action": "promote"}],
+        versions=[VersionRow("m", 1, "", body)],
+    )  # fmt: skip
+    store.close()
+    return folder
+
+
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "--data-dir", "."],
+        ["models", "list", "m", "--data-dir", "."],
+        ["models", "show", "m", "1", "--data-dir", "."],
+        ["check", "--data-dir", "data"],
+    ],
+)
+def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, arguments: list[str], unbuffered: bool) -> None:
+    """As with `| head`: nothing on standard error, not at the interpreter's end either, and the code of SIGPIPE."""
+    stored(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        code, errors = written_to(writing, *arguments, folder=tmp_path, unbuffered=unbuffered)
+    finally:
+        os.close(writing)
+    assert (code, errors) == (141, "")
+
+
+def test_help_that_nobody_reads_is_quiet(tmp_path: Path) -> None:
+    """The parser's own output too ends without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        code, errors = written_to(writing, "--help", folder=tmp_path, unbuffered=False)
+    finally:
+        os.close(writing)
+    assert (code, errors) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+def test_output_that_cannot_be_written_is_told(tmp_path: Path, unbuffered: bool) -> None:
+    """A full disk behind standard output is one line on standard error and exit code 1."""
+    arguments = ("audit", "--data-dir", ".")
+    with Path("/dev/full").open("w") as full:
+        code, errors = written_to(full, *arguments, folder=stored(tmp_path), unbuffered=unbuffered)
+    assert code == 1
+    assert len(errors.splitlines()) == 1
+    assert "No space left" in errors
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["replay"], ["serve", "--port", "many"]])
