@@ -175,6 +175,9 @@ async def _promote(request: Request, monitor: str) -> Response:
     if (asked.version is None) == (asked.learner is None):
         todo = 'Send {"version": 3}, {"version": "challenger"} or {"learner": "tree"}.'
         raise ProblemError(422, "bad_body", detail="Give either version or learner.", what_to_do=todo)
+    if asked.restore and asked.version is None:
+        todo = 'Send {"version": 3, "restore": true}, or leave restore out: a learner is promoted as it is.'
+        raise ProblemError(422, "bad_body", detail="Only a version can be restored.", what_to_do=todo)
     version = None if asked.version is None else _find(request, monitor, asked.version)
     learner = str(asked.learner if version is None else version["learner"])
     _check_learner(request, monitor, learner)

@@ -201,6 +201,8 @@ def _print_json(content: Any) -> None:
 
 def run_models(options: argparse.Namespace) -> int:
     """Carry out `anchorwatch models ACTION MONITOR [VERSION …]`; returns the exit code."""
+    if options.restore and options.action != "promote":
+        raise ConfigurationError(f"--restore belongs to models promote, models {options.action} has no such option")
     least, most = _WANTED[options.action]
     if not least <= len(options.version) <= most:
         words = {0: "no version", 1: "one version", 2: "two versions"}
@@ -280,6 +282,11 @@ def _running(options: argparse.Namespace) -> _Running:
 def _promote(options: argparse.Namespace) -> None:
     if (len(options.version) == 1) == (options.learner is not None):
         raise ConfigurationError("models promote takes either a version or --learner NAME")
+    if options.restore and not options.version:
+        raise ConfigurationError(
+            "--restore puts the snapshot of a version back, a learner is promoted as it is: write `anchorwatch models "
+            f"promote {options.monitor} VERSION --restore`, or leave --restore out"
+        )
     body: dict[str, Any] = {"learner": options.learner}
     if options.version:
         (given,) = options.version

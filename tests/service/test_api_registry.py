@@ -206,6 +206,7 @@ def test_what_an_event_can_carry_is_accepted_by_the_log(client: Client, port: Fa
     [
         ({}, 422, "bad_body"),
         ({"version": 2, "learner": "tree"}, 422, "bad_body"),
+        ({"learner": "bayes", "restore": True}, 422, "bad_body"),
         ({"learner": "forest"}, 422, "unknown_learner"),
         ({"learner": "tree"}, 409, "champion_already"),
         ({"version": 4}, 409, "champion_already"),

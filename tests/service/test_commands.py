@@ -91,6 +91,23 @@ def test_the_help_names_the_exit_codes_and_the_environment(capsys: pytest.Captur
     assert "ANCHORWATCH__SECTION__KEY" in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["promote", "fraud", "--learner", "tree", "--restore"], "models promote fraud VERSION --restore"),
+        (["list", "fraud", "--restore"], "belongs to models promote"),
+    ],
+)
+def test_restore_without_a_version_is_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option would do nothing: exit code 2, and what to write instead."""
+    assert exit_code("models", *arguments, "--url", "http://127.0.0.1:9") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert words in output.err
+
+
 def written_to(output: IO[Any] | int, *arguments: str, folder: Path, unbuffered: bool) -> tuple[int, str]:
     """Exit code and standard error of a command with that standard output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
