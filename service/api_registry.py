@@ -261,10 +261,11 @@ def _audit(
     request: Request,
     limit: Limit = 100,
     partition: Annotated[int | None, Query(description="Only of this partition.")] = None,
-    verify: Annotated[bool, Query(description="Check every hash of the whole trail first.")] = False,
+    verify: Annotated[bool, Query(description="Check the whole trail first, and the versions against it.")] = False,
 ) -> Response:
     """Entries with their hashes, the newest 1,000 of each partition; `heads` is what to note elsewhere. `verified` is
-    null unless asked for: then what a check of the whole trail found, a forged entry by its number."""
+    null unless asked for: then what a check of the whole trail and of the versions found, a forged entry by its number;
+    without any partition it is not `ok`."""
     port = port_of(request)
     trails: Mapping[str, Sequence[AuditRow]] = port.view().get("audit", {})
     chosen = {name: rows for name, rows in trails.items() if partition is None or name == str(partition)}

@@ -151,7 +151,9 @@ def _limit(text: str) -> int:
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser("audit", help="print the audit trail, and the hash of its head to note elsewhere")
     audit.add_argument(
-        "--verify", action="store_true", help="check every hash of the whole trail; exit code 1 if forged"
+        "--verify",
+        action="store_true",
+        help="check the whole trail, and the model versions against it; exit code 1 if forged or nothing is there",
     )
     _add_registry_source(audit)
 

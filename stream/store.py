@@ -77,8 +77,9 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """What a full check of one partition's chain found: how many entries were signed, the head's hash, and the number
-    of the first entry that is not as it was written (None: all are; 0: no entry in particular, `detail` says what)."""
+    """What a full check of one partition found: how many entries were signed, the head's hash, and the number of the
+    first entry that is not as it was written, or that names a version that is not (None: all are; 0: no entry in
+    particular, `detail` says what)."""
 
     partition: int
     entries: int

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from stream.audit_chain import FIRST_PREVIOUS, ChainHead, ChainLink, link_hash, verify_chain
 from stream.errors import StoreCorruptError
+from stream.sqlite_owner import sign_owner
+from stream.sqlite_state import read_state
 from stream.sqlite_store import SQLiteStore
 from tests.stream.test_store import KEY
 
@@ -265,6 +267,22 @@ def test_a_head_that_was_moved_is_noticed(path: Path) -> None:
     assert "owner" in verdict.detail
     with pytest.raises(StoreCorruptError, match="signed"):
         store.claim(*PLACE)
+    store.close()
+
+
+def test_a_cut_that_was_signed_anew_is_told_by_a_noted_head_only(path: Path) -> None:
+    """Whoever may write the file can sign too: the trail is whole in itself, and shorter than the head noted."""
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM audit WHERE seq > 290")
+        (digest,) = db.execute("SELECT sha256 FROM audit WHERE seq = 290").fetchone()
+        epoch, positions = db.execute("SELECT epoch, positions FROM owner").fetchone()
+        state = read_state(db, *PLACE)[0].signature()
+        signature = sign_owner(PLACE, epoch, positions, state=state, audit=ChainHead(290, digest))
+        db.execute("UPDATE owner SET audit_seq = 290, audit_sha256 = ?, sha256 = ?", (digest, signature))
+    db.close()
+    store = SQLiteStore(path)
+    assert store.verify_audit(*PLACE).broken_seq is None
+    assert store.audit_head(*PLACE) == ChainHead(290, digest)
     store.close()
 
 
