@@ -21,7 +21,7 @@ __all__ = ["build_parser", "main"]
 # What a shell reports of a tool that SIGPIPE ended.
 _READER_GONE = 141
 
-_EPILOG = """exit codes: 0 all right; 1 something failed; 2 wrong usage or configuration.
+_EPILOG = """exit codes: 0 all right; 1 something failed; 2 wrong usage or configuration; 141 nobody reads the output.
 Every key of the configuration can be overridden: ANCHORWATCH__SECTION__KEY=value."""
 
 
@@ -208,7 +208,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         sys.stderr.write(f"anchorwatch: {error}\n")
         return 2
     except BrokenPipeError:
-        raise
+        raise  # `main` ends quietly
     except (StreamError, OSError) as error:
         sys.stderr.write(f"anchorwatch: {error}\n")
         return 1

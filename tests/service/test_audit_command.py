@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,14 +222,18 @@ def test_entries_of_older_programs_are_held_to_what_they_say(folder: Path, audit
     assert audit("--verify")[0] == 1
 
 
-def rewrite(folder: Path, number: int, **fields: Any) -> None:
-    """Edit a row of a version, with a right checksum."""
-    path = folder / "checkpoints.sqlite"
-    store = SQLiteStore(path)
+def stored_version(folder: Path, number: int) -> VersionRow:
+    """The row of a version."""
+    store = SQLiteStore(folder / "checkpoints.sqlite")
     row = next(row for row in store.versions(*PLACE) if row.number == number)
     store.close()
-    body = msgspec.json.encode(msgspec.json.decode(row.body or b"") | fields)
-    put(folder, VersionRow(row.monitor, number, row.blob, body))
+    return row
+
+
+def rewrite(folder: Path, number: int, **fields: Any) -> None:
+    """Edit what a version shows, with a right checksum."""
+    row = stored_version(folder, number)
+    put(folder, replace(row, body=msgspec.json.encode(msgspec.json.decode(row.body or b"") | fields)))
 
 
 def put(folder: Path, row: VersionRow) -> None:
@@ -282,14 +287,20 @@ def test_a_row_that_no_entry_names_is_told(versioned: Path, audit: Audit, row: V
 
 
 def test_another_snapshot_for_a_version_is_told(versioned: Path, audit: Audit) -> None:
-    """A row that names another content than its hash, a file that was edited, and one that is missing."""
+    """A file that was edited, one that is missing, and a row that names another file than its entry."""
     (name, *_) = sorted(path.name for path in (versioned / "models").iterdir())
+    original = (versioned / "models" / name).read_bytes()
     (versioned / "models" / name).write_bytes(b"another")
     code, out = audit("--verify")
     assert (code, f"the snapshot {name} is damaged" in out) == (1, True)
     (versioned / "models" / name).unlink()
     code, out = audit("--verify")
     assert (code, f"the snapshot {name} is missing" in out) == (1, True)
+    (versioned / "models" / name).write_bytes(original)
+    third = stored_version(versioned, 3)
+    put(versioned, replace(third, blob=stored_version(versioned, 4).blob))
+    code, out = audit("--verify")
+    assert (code, "version 3 of monitor 'm' was edited: its snapshot is not that of entry 31" in out) == (1, True)
     change(versioned, "UPDATE version SET blob = '' WHERE number = 3")
     code, out = audit("--verify")
     assert (code, "version 3 of monitor 'm' does not match its checksum" in out) == (1, True)
