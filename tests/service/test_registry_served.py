@@ -183,6 +183,33 @@ def test_a_stopped_service_is_read_from_its_folder(run: Served, capsys: pytest.C
     assert (code, "entry 3 was edited" in out) == (1, True)
 
 
+def test_a_version_that_was_deleted_is_told_by_the_running_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over a store from which a row was deleted the service starts; the full check names the row, over HTTP and by the
+    command line with exit code 1."""
+    service = Served(tmp_path, CONFIGURATION)
+    events = drifting_events(1_200)
+    try:
+        service.start()
+        service.send(events)
+        service.settle(len(events))
+        assert service.get("/v1/audit?verify=true")["verified"]["ok"] is True
+        assert service.stop() == 0
+        with sqlite3.connect(tmp_path / "data" / "checkpoints.sqlite") as db:
+            db.execute("DELETE FROM version WHERE number = 1")
+        db.close()
+        service.start()
+        service.settle(len(events))
+        verified = service.get("/v1/audit?verify=true")["verified"]
+        assert verified["ok"] is False
+        assert f"version 1 of monitor '{MONITOR}'" in verified["partitions"][0]["detail"]
+        code, out, _ = command(capsys, "audit", "--url", url(service), "--verify")
+        assert (code, f"FORGED: version 1 of monitor '{MONITOR}'" in out) == (1, True)
+    finally:
+        service.close()
+
+
 @pytest.mark.parametrize("point", ["models.after_write", "store.after_versions"])
 def test_a_kill_leaves_no_dangling_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     """Killed between the writing of snapshots and the commit: no row names a version then, and after a restart the
