@@ -182,9 +182,7 @@ class MonitorFold:
             self.reject(self._offset, Reason.DUPLICATE_ID, f"a prediction with id {prediction_id!r} is here")
             return -1
         x = {} if features is None else present(self.feature_names, features)
-        version = batch.model_version[row]
-        if version != self.newest_version:
-            self.newest_version = version
+        self.newest_version = version = batch.model_version[row]
         self.unknown_features += int(batch.unknown[row])
         segments = self.scoreboard.segments
         pending = PendingPrediction(

@@ -35,44 +35,7 @@ class FoldState:
         self.fold = fold
         self._digests: dict[str, bytes] = {}
         config = fold.config
-        watched = (config.features, config.reference, config.detectors, config.signals)
-        signals = (*watched, config.quality_block, config.seed, config.max_categories, config.task)
-        self._fingerprints = {
-            "signals": fingerprint(signals),
-            "errors": fingerprint(
-                (
-                    config.detectors,
-                    config.signals,
-                    config.reference,
-                    config.task,
-                    config.labels.age_n,
-                    config.error_block,
-                )
-            ),
-            "context": fingerprint(
-                (config.features, config.detectors.context, config.task, config.max_categories)
-                if fold.context.wanted
-                else None
-            ),
-            "committee": _MEMBERS,
-            "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
-            "disagreement": fingerprint((config.learners, config.seed, config.metrics_window, config.review)),
-            "contest": fingerprint((config.promotion, config.learners, config.seed, config.task, config.reference.n)),
-            "canary": fingerprint((config.canary, config.learners, config.probe, config.seed, config.metrics_window)),
-            "review": fingerprint(
-                (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
-            ),
-            "segments": fingerprint(
-                (
-                    config.segments,
-                    config.max_segments,
-                    config.segment_window,
-                    config.max_classes,
-                    config.task,
-                    list(config.features),
-                )
-            ),
-        }
+        self._fingerprints = _fingerprints(config, has_context=fold.context.wanted)
         self._adaptation = fingerprint(config.adaptation)
         self._forms = {
             name: fingerprint((_origin(config, name, member.role), config.seed, config.task))
@@ -256,6 +219,46 @@ class FoldState:
         else:
             getattr(fold, name).load(tree)
         return True
+
+
+def _fingerprints(config: MonitorConfig, *, has_context: bool) -> dict[str, bytes]:
+    """Of each component the parameters that it belongs to."""
+    watched = (config.features, config.reference, config.detectors, config.signals)
+    signals = (*watched, config.quality_block, config.seed, config.max_categories, config.task)
+    return {
+        "signals": fingerprint(signals),
+        "errors": fingerprint(
+            (
+                config.detectors,
+                config.signals,
+                config.reference,
+                config.task,
+                config.labels.age_n,
+                config.error_block,
+            )
+        ),
+        "context": fingerprint(
+            (config.features, config.detectors.context, config.task, config.max_categories) if has_context else None
+        ),
+        "committee": _MEMBERS,
+        "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
+        "disagreement": fingerprint((config.learners, config.seed, config.metrics_window, config.review)),
+        "contest": fingerprint((config.promotion, config.learners, config.seed, config.task, config.reference.n)),
+        "canary": fingerprint((config.canary, config.learners, config.probe, config.seed, config.metrics_window)),
+        "review": fingerprint(
+            (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
+        ),
+        "segments": fingerprint(
+            (
+                config.segments,
+                config.max_segments,
+                config.segment_window,
+                config.max_classes,
+                config.task,
+                list(config.features),
+            )
+        ),
+    }
 
 
 def _origin(config: MonitorConfig, name: str, role: str) -> Any:
