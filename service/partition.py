@@ -87,6 +87,18 @@ class PartitionFold:
             own = {key.component: data for key, data in components.items() if key.monitor == name}
             self.restarted += [f"{name}/{part}" for part in state.load(own)]
 
+    def remarks(self) -> list[str]:
+        """What a person who changed the configuration should know of what was loaded."""
+        told = [f"{name} begins anew: its settings are not those that it was stored with" for name in self.restarted]
+        for name, fold in self.folds.items():
+            wanted, champion = fold.config.champion, fold.committee.champion
+            if wanted is not None and wanted != champion:
+                told.append(
+                    f"{name}: champion is {champion!r} by promotion, not {wanted!r} as configured; to change that: "
+                    f"anchorwatch models promote {name} --learner {wanted}"
+                )
+        return told
+
     def fold(self, messages: Sequence[RawMessage]) -> None:
         """Take messages of this partition in order of offset."""
         if not messages:

@@ -214,6 +214,8 @@ class Worker:
             sought.add(partition)
             self._recall(partition)
             log.info("partition %d: owned from offset %d", partition, claimed.fold_state.position)
+            for remark in claimed.fold_state.remarks():
+                log.warning("%s", remark)
             self.refresh.set()
         if assigned:
             self.problems["partitions"] = "ok"

@@ -218,3 +218,13 @@ def test_nobody_is_promoted_on_the_evidence_of_another_estimator() -> None:
     assert promoted[0]["event"] >= 95 + 100
     version = next(v for v in after.bodies("version") if v["reason"] == "promoted")
     assert version["learned"]["labels"] >= 95
+
+
+def test_a_start_says_what_begins_anew_and_who_is_champion() -> None:
+    """The configured champion is the first one: where another was promoted the command that changes it is named."""
+    before = fold([*stream(0, 80), control("promote", 80_000, learner="two")], configured(learners=TWO))
+    assert before.restarted(configured(learners=TWO)).partition.remarks() == []
+    remarks = before.restarted(configured(learners=TWO, champion="one", metrics_window=9)).partition.remarks()
+    assert any("m/scores begins anew" in remark for remark in remarks)
+    assert remarks[-1].startswith("m: champion is 'two' by promotion, not 'one' as configured")
+    assert remarks[-1].endswith("anchorwatch models promote m --learner one")
