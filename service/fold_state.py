@@ -22,6 +22,10 @@ _CHUNK = "pending/"
 _MEMBERS = fingerprint("members, each with a form of its own")
 _LEARNER = "learner/"
 _SCORE_FORM = 2  # of the stored scores: those in another form start anew
+_BASELINES = frozenset({"majority", "mean"})
+# What rests on the answers of certain learners, and on values of a certain kind.
+_OF_LEARNERS = frozenset({"canary", "contest", "disagreement"})
+_OF_TASK = frozenset({"context", "errors", "review", "scores", "segments", "signals"})
 _OPTIONAL = frozenset({"segments", "review", "disagreement", "canary", "contest"})
 _PLAIN = (
     "newest_label", "newest_version", "unknown_features", "configuration", "reference_from", "watching_since_ms",
@@ -119,18 +123,20 @@ class FoldState:
         fold.watermark.load(core["watermark"])
         for name in _PLAIN:
             setattr(fold, name, core[name])
+        new = self._load_committee(components)
+        void = _OF_LEARNERS if new - _BASELINES else frozenset[str]()
         if core.get("task", fold.config.task) != fold.config.task:
-            fold.join.begin_anew()  # its values are classes where numbers are awaited, or the other way round
-            fold.newest_label = None
+            # All values are classes where numbers are awaited, or the other way round.
+            fold.join.begin_anew()
+            fold.newest_label, void = None, _OF_LEARNERS | _OF_TASK
         self._rearrange(core.get("features", _kinds(fold)))
         fold.rejected = dict(core["rejected"])
         fold.episodes.load(decode(components["episodes"]))
         anew = [
             name
             for name in ("signals", "errors", "context", "scores", *self._wanted)
-            if not self._load_part(name, components)
+            if name in void or not self._load_part(name, components)
         ]
-        new = self._load_committee(components)
         for name in new if "scores" not in anew else ():
             fold.forget_scores(name)
         if "scores" in anew:
@@ -224,7 +230,7 @@ class FoldState:
 def _fingerprints(config: MonitorConfig, *, has_context: bool) -> dict[str, bytes]:
     """Of each component the parameters that it belongs to."""
     watched = (config.features, config.reference, config.detectors, config.signals)
-    signals = (*watched, config.quality_block, config.seed, config.max_categories, config.task)
+    signals = (*watched, config.quality_block, config.seed, config.max_categories)
     return {
         "signals": fingerprint(signals),
         "errors": fingerprint(
@@ -242,9 +248,9 @@ def _fingerprints(config: MonitorConfig, *, has_context: bool) -> dict[str, byte
         ),
         "committee": _MEMBERS,
         "scores": fingerprint((_SCORE_FORM, config.metrics_window, config.max_classes, config.task)),
-        "disagreement": fingerprint((config.learners, config.seed, config.metrics_window, config.review)),
-        "contest": fingerprint((config.promotion, config.learners, config.seed, config.task, config.reference.n)),
-        "canary": fingerprint((config.canary, config.learners, config.probe, config.seed, config.metrics_window)),
+        "disagreement": fingerprint((list(config.learners), config.metrics_window, config.review)),
+        "contest": fingerprint((config.promotion, list(config.learners), config.task, config.reference.n)),
+        "canary": fingerprint((config.canary, config.metrics_window)),
         "review": fingerprint(
             (config.review, config.detectors, config.signals, config.reference, config.metrics_window, config.task)
         ),
