@@ -123,7 +123,7 @@ class FoldState:
         fold.watermark.load(core["watermark"])
         for name in _PLAIN:
             setattr(fold, name, core[name])
-        new = self._load_committee(components)
+        new, also = self._load_committee(components)
         void = _OF_LEARNERS if new - _BASELINES else frozenset[str]()
         if core.get("task", fold.config.task) != fold.config.task:
             # All values are classes where numbers are awaited, or the other way round.
@@ -155,7 +155,7 @@ class FoldState:
             fold.versions.anew(fold.committee)
         self._order_answers()
         self._digests = {name: hashlib.sha256(data).digest() for name, data in components.items()}
-        return [*anew, *(_LEARNER + name for name in fold.committee.members if name in new), *self._also]
+        return [*anew, *(_LEARNER + name for name in fold.committee.members if name in new), *also]
 
     def _rearrange(self, before: list[str]) -> None:
         """Put the features of what waits into the order of this configuration; what is new, or another kind, is
@@ -173,21 +173,20 @@ class FoldState:
             answers = join.row(number).answers
             answers.update({name: answers.pop(name) for name in members if name in answers})
 
-    def _load_committee(self, components: Mapping[str, bytes]) -> set[str]:
-        """Restore the members whose configuration is the same; the names of the others."""
+    def _load_committee(self, components: Mapping[str, bytes]) -> tuple[set[str], list[str]]:
+        """Restore the members whose configuration is the same; the names of the others, and what else begins anew."""
         committee = self.fold.committee
-        self._also: list[str] = []
         try:
             tree = self._committee_of(components["committee"])
         except (KeyError, StateMismatchError):
-            return set(committee.members)
+            return set(committee.members), []
         new = {name for name, form in self._forms.items() if tree["forms"].get(name) != form}
         learners = {n.removeprefix(_LEARNER): d for n, d in components.items() if n.startswith(_LEARNER)}
         same = tree["adaptation"] == self._adaptation
         committee.load(tree, learners, tree["policies"] if same else {}, anew=new)
-        self._also += [] if same or not committee.policy_states() else ["policies"]
-        self._also += [] if committee.champion == tree["champion"] else ["champion"]
-        return new
+        also = [] if same or not committee.policy_states() else ["policies"]
+        also += [] if committee.champion == tree["champion"] else ["champion"]
+        return new, also
 
     def _committee_of(self, data: bytes) -> dict[str, Any]:
         """The stored tree; before members had forms, one fingerprint stood for all that they are built of."""

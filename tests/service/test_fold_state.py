@@ -10,7 +10,7 @@ import pytest
 
 from service.fold_state import configuration_version
 from service.outputs import encode_body
-from service.state_codec import StateMismatchError
+from service.state_codec import StateMismatchError, decode, encode, fingerprint
 from service.view import MonitorHistory, monitor_view
 from stream.errors import StoreCorruptError
 from stream.store import ComponentKey
@@ -67,6 +67,23 @@ def encode_tree(tree: Any) -> bytes:
     from service.state_codec import encode
 
     return encode(tree)
+
+
+def test_a_store_in_which_members_have_no_forms_goes_on() -> None:
+    """Of before each member had one: of the same configuration all go on, of another all begin anew."""
+    config = configured(learners=LEARNERS)
+    before = fold(events(0, 200), config)
+    monitor = config.monitors[MONITOR]
+    key = ComponentKey(MONITOR, "", "committee")
+    tree = decode(before.stored[key])
+    del tree["forms"], tree["adaptation"]
+    parts = (monitor.learners, monitor.probe, monitor.adaptation, monitor.seed, monitor.task)
+    old = dataclasses.replace(before, stored=before.stored | {key: encode(tree, fingerprint(parts))})
+    after = old.restarted(config)
+    assert after.partition.restarted == []
+    assert after.feed(events(200, 260)).hashes == before.restarted(config).feed(events(200, 260)).hashes
+    other = old.restarted(configured(learners={"one": LEARNERS["one"] | {"parameters": {}}}, seed=3))
+    assert {"m/learner/one", "m/learner/probe", "m/learner/majority"} <= set(other.partition.restarted)
 
 
 def test_a_probe_that_restarts_learns_again() -> None:
