@@ -67,8 +67,8 @@ class RiverLearner(Snapshots):
     Numbers are clipped (`learners.clipping`), text is encoded by the family of the estimator (`learners.inputs`).
     Cost per event is river's own plus a few microseconds; memory is river's plus 1,000 known texts per feature. Most of
     river's estimators have no limit of their own, so the snapshot is measured whenever the examples have doubled since,
-    and above a sixteenth of the budget whenever they have become a sixteenth more; at seven eighths it is full. So the
-    budget holds unless the last sixteenth of the examples adds an eighth of all bytes.
+    and above a sixteenth of the budget whenever they have become a sixteenth more; at three quarters it is full. So the
+    budget holds unless the last sixteenth of the examples adds a quarter of all bytes.
 
     Examples
     --------
@@ -205,7 +205,7 @@ class RiverLearner(Snapshots):
     def _measure(self, n: int) -> None:
         """See whether there are bytes left, and when to look again."""
         size, budget = len(self.snapshot()), self._config["budget_bytes"]
-        if 8 * size > 7 * budget:
+        if 4 * size > 3 * budget:
             self._measure_at = None
         else:
             self._measure_at = 2 * n if 16 * size < budget else n + max(1, n // 16)
