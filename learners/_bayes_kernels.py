@@ -29,6 +29,7 @@ __all__ = ["NUMBER_N", "bayes_answer", "bayes_block", "bayes_learn", "shrink_tab
 # Places of a class in a column: of numbers weight, squared weights, mean, squares; of codes total, then one a code.
 NUMBER_N = 4
 _LEAST_SHARE = 1e-9  # of the column's variance, and of its density: no single value decides alone
+_NO_VARIANCE = 1e-280  # below it quotients of variances are none
 _LOG_FLOOR = math.log(_LEAST_SHARE)
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 _NOTHING = 1e-150
@@ -64,9 +65,9 @@ def bayes_answer(row, state, smoothing, scores):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _add_densities(x, table, at, pooled, scores, classes):  # type: ignore[no-untyped-def]
-    if pooled[SQUARES] <= 0.0:
+    overall = pooled[SQUARES] / pooled[WEIGHT] if pooled[SQUARES] > 0.0 else 0.0
+    if overall <= _NO_VARIANCE:
         return
-    overall = pooled[SQUARES] / pooled[WEIGHT]
     for k in range(classes):
         mean, variance = pooled[MEAN], overall
         weight = table[k, at]

@@ -38,7 +38,8 @@ def _standardised(x, at):  # type: ignore[no-untyped-def]
     """Standard deviations from the mean; 0 where nothing varies."""
     if at[SQUARES] <= 0.0 or at[WEIGHT] <= 0.0:
         return 0.0
-    return max(-REACH, min(REACH, (x - at[MEAN]) / math.sqrt(at[SQUARES] / at[WEIGHT])))
+    deviation = math.sqrt(at[SQUARES] / at[WEIGHT])  # of subnormal squares it may be 0 as well
+    return max(-REACH, min(REACH, (x - at[MEAN]) / deviation)) if deviation > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True)

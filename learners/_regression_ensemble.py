@@ -45,6 +45,7 @@ __all__ = ["RegressionEnsemble"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1e100  # squares and their sums stay finite
+_LEAST_WEIGHT = 1e-9
 _MASK = (1 << 64) - 1
 _POISSON_PLACES = 64
 # A tree that sees two of three columns lacks what it needs too often.
@@ -117,12 +118,18 @@ class RegressionEnsemble:
     def fade(self, keep: float) -> None:
         """Multiply the weights in all leaves by `keep`, in (0, 1]; means, splits and linear models stay."""
         in_range("keep", keep, "in (0, 1]", holds=0.0 < keep <= 1.0)
-        columns = [TRIED_AT, BORN_WITH, TOTAL, SUM]
+        weights, sums = [TOTAL], [SUM]
         for at in range(WEIGHTS + len(self.nominal), self.pool.stats.shape[1], SLOT_WIDTH):
-            columns += range(at + 1 + SLOTS, at + SLOT_WIDTH)  # of each slot the weight and the sum
+            weights += range(at + 1 + SLOTS, at + 1 + 2 * SLOTS)
+            sums += range(at + 1 + 2 * SLOTS, at + SLOT_WIDTH)
         for i, used in enumerate(self.pool.region[:, BLOCKS_USED].tolist()):
             blocks = slice(i * self.layout.blocks, i * self.layout.blocks + used)
-            self.pool.stats[blocks, columns] *= keep
+            self.pool.stats[blocks, [TRIED_AT, BORN_WITH]] *= keep
+            before = self.pool.stats[blocks, weights]
+            # A slot in use never weighs nothing: its mean is a quotient.
+            kept = np.maximum(keep * before, np.minimum(before, _LEAST_WEIGHT))
+            self.pool.stats[blocks, weights] = kept
+            self.pool.stats[blocks, sums] *= np.divide(kept, before, out=np.ones_like(kept), where=before > 0.0)
 
     def reshape(self, nominal: tuple[bool, ...]) -> None:
         """Forget all trees and make room for others over these columns."""

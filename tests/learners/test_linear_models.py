@@ -11,6 +11,7 @@ import pytest
 from learners._descent import work_for
 from learners._linear_kernels import softmax_block
 from learners.linear_regression import LinearRegression
+from learners.naive_bayes import NaiveBayes
 from learners.softmax_regression import SoftmaxRegression
 
 __all__: list[str] = []
@@ -262,3 +263,14 @@ def test_an_absurd_target_and_input_leave_no_lasting_trace() -> None:
             learner.learn_one({"a": 1e308 if absurd else a}, -1e308 if absurd else 7.0 * a + 3.0)
     assert off[0] < 0.1 * 1_000
     assert off[1] < off[0] + 0.1 * 1_000
+
+
+@pytest.mark.parametrize("tiny", [3e-162, 1e-155, 5e-324, -1e-200])
+def test_numbers_whose_squares_are_nearly_nothing_stop_nobody(tiny: float) -> None:
+    """A feature or a label so small that its variance cannot be told is one that does not vary."""
+    for learner in (SoftmaxRegression(), NaiveBayes(), LinearRegression()):
+        for i in range(60):
+            label = 1e-160 * i if learner.task == "regression" else "yn"[i % 2]
+            learner.learn_one({"a": tiny if i % 3 else 0.0, "b": float(i % 2)}, label)
+            said = learner.predict_one({"a": tiny, "b": 1.0})
+            assert said is None or isinstance(said, str) or math.isfinite(said)

@@ -12,6 +12,7 @@ import pytest
 from learners._regression_forest import ACTIVE, BACKGROUND
 from learners._regression_learner import RegressionLearner
 from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
+from learners.decay import Decay
 from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from tests.learners.test_regression_forests import _mae, _stream
 
@@ -67,6 +68,22 @@ def test_a_single_tree_is_not_repaired() -> None:
     before = tree.snapshot()
     assert tree.repair() == 0
     assert tree.snapshot() == before
+
+
+@pytest.mark.parametrize("half_life_n", [1, 20])
+@pytest.mark.parametrize("name", ["HoeffdingTreeRegressor", "AdaptiveRandomForestRegressor"])
+def test_what_is_forgotten_again_and_again_can_be_restored(name: str, half_life_n: int) -> None:
+    """A category that came once has a weight, however small, that its mean is a quotient of."""
+    inner = {"grace_n": 0.5, "split_least_n": 1e-3}
+    learner = Decay(f"anchorwatch.{name}", inner, half_life_n=half_life_n, refit_every=half_life_n, task="regression")
+    rng = np.random.default_rng(1)
+    for start in range(0, 5_000, 1_000):
+        shops = ["NS"[k % 2] if start == 0 and k < 50 else "WV"[k % 2] for k in range(1_000)]
+        values = rng.random((1_000, 2)).tolist()
+        examples = [({"shop": shop, "a": a}, y) for shop, (a, y) in zip(shops, values, strict=True)]
+        assert learner.learn_examples(examples) == [None] * 1_000
+        data = learner.snapshot()
+        assert Decay.restore(data).snapshot() == data
 
 
 def test_forgetting_changes_weights_and_no_answer(build: Build) -> None:
