@@ -61,6 +61,8 @@ class Examples:
             self._clip.learn(_TARGET, float(y))
             target = self._clip.clip(_TARGET, float(y)) or 0.0
         example = (self.within(x), target)
+        if _size(example) > self._budget:
+            return  # for one that is too large alone all others would go
         self._kept.append(example)
         self.used_bytes += _size(example)
         while len(self) > self._max_n or self.used_bytes > self._budget:

@@ -202,7 +202,7 @@ def test_forgetting_keeps_the_newest() -> None:
 
 
 def test_kept_examples_stay_within_their_bytes() -> None:
-    """Long texts push out the oldest examples, and one that is larger than the budget alone is not kept."""
+    """Long texts push out the oldest examples; one that is larger than the budget alone is not kept and pushes none."""
     kept = Examples(1_000, 20_000)
     for i in range(300):
         kept.append({"text": "x" * (50 * (i % 5)), "a": float(i)}, "ok")
@@ -210,8 +210,9 @@ def test_kept_examples_stay_within_their_bytes() -> None:
     assert 20 < len(kept) < 60
     assert [x["a"] for x, _ in kept] == [float(i) for i in range(300 - len(kept), 300)]
     assert len(kept.stored()) < 20_000
+    before = (len(kept), kept.used_bytes)
     kept.append({"text": "x" * 30_000}, "ok")
-    assert (len(kept), kept.used_bytes) == (0, 0)
+    assert (len(kept), kept.used_bytes) == before
 
 
 def test_a_copy_is_kept() -> None:
@@ -273,3 +274,14 @@ def test_nesting_ends() -> None:
     deeper = {"estimator": "anchorwatch.SlidingWindow", "parameters": parameters}
     with pytest.raises(EstimatorRefusedError, match="at most 3 into each other"):
         build_learner("anchorwatch.Decay", deeper, task="classification", seed=1)
+
+
+def test_an_example_that_is_too_large_alone_costs_no_other() -> None:
+    """It is not kept, and what the window holds stays."""
+    window = SlidingWindow("anchorwatch.NaiveBayes", window_n=50, refit_every=20, budget_bytes=20_000)
+    for i in range(39):
+        window.learn_one({"a": float(i % 2)}, str(i % 2))
+    window.learn_one({"a": 1.0, "text": "x" * 30_000}, "1")
+    assert window.window_n == 39
+    assert window.predict_one({"a": 1.0}) == "1"
+    assert window.predict_one({"a": 0.0}) == "0"
