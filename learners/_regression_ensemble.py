@@ -65,7 +65,6 @@ class RegressionEnsemble:
         self.nominal: tuple[bool, ...] = ()
         self.layout: Layout
         self.pool: Pool
-        self.reshape(tuple(column in nominal for column in range(columns)))
         self.members = np.zeros((plan.trees, MEMBER_N), dtype=np.int64)
         self.members[:, ACTIVE] = np.arange(plan.trees) * (self._regions // plan.trees)
         self.members[:, BACKGROUND] = -1
@@ -74,13 +73,17 @@ class RegressionEnsemble:
         self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
         self.clip = np.zeros(CLIP_N)
         self.scale = np.zeros((columns, SCALE_N))
+        self.reshape(tuple(column in nominal for column in range(columns)))
         self.start_anew()
 
     @property
     def used_bytes(self) -> int:
         """Bytes of the nodes and leaves in use, and of all that has a fixed size."""
-        fixed = (self.members, self.record, self.windows, self.streams, self.clip, self.scale)
-        return sum(part.nbytes for part in fixed) + used_bytes(self.pool)
+        return self._fixed_bytes(len(self.scale)) + used_bytes(self.pool)
+
+    def _fixed_bytes(self, columns: int) -> int:
+        parts = (self.members, self.record, self.windows, self.streams, self.clip)
+        return sum(part.nbytes for part in parts) + columns * SCALE_N * self.scale.itemsize
 
     @property
     def replaced_n(self) -> int:
@@ -203,7 +206,8 @@ class RegressionEnsemble:
 
     def _layout_for(self, columns: int) -> Layout:
         observed_n = max(round(self.plan.columns_share * columns), _LEAST_COLUMNS)
-        return layout_of(columns, min(observed_n, columns), self._regions, self.plan.budget_bytes)
+        fixed = self._fixed_bytes(columns)
+        return layout_of(columns, min(observed_n, columns), self._regions, self.plan.budget_bytes, fixed)
 
     def _rule(self) -> Rule:
         plan = self.plan

@@ -90,8 +90,8 @@ def bytes_per_block(columns: int, observed_n: int) -> int:
     return 8 * _width(columns, observed_n) + 2 * observed_n + 2 * _BYTES_PER_NODE
 
 
-def layout_of(columns: int, observed_n: int, regions: int, budget_bytes: int) -> Layout:
-    """As many leaves per region as the budget holds.
+def layout_of(columns: int, observed_n: int, regions: int, budget_bytes: int, fixed_bytes: int = 0) -> Layout:
+    """As many leaves per region as the budget holds beside `fixed_bytes`.
 
     Raises
     ------
@@ -99,9 +99,10 @@ def layout_of(columns: int, observed_n: int, regions: int, budget_bytes: int) ->
         the budget does not hold one leaf per region.
     """
     each = bytes_per_block(columns, observed_n)
-    blocks = budget_bytes // (regions * each)
+    blocks = (budget_bytes - fixed_bytes) // (regions * each)
     if blocks < 1:
-        raise ValueError(f"budget_bytes = {budget_bytes}: {regions * each} or more are needed for one leaf a tree")
+        least = fixed_bytes + regions * each
+        raise ValueError(f"budget_bytes = {budget_bytes}: {least} or more are needed for one leaf a tree")
     return Layout(columns, observed_n, regions, 2 * blocks, blocks)
 
 

@@ -45,10 +45,10 @@ class Ensemble:
         self._regions = plan.trees * (2 if plan.kind == "forest" else 1)
         self._poisson = _poisson_places(plan.mean_weight)
         self.windows = np.zeros((self._regions, ADWIN_N), dtype=np.int32)
-        self.reshape(2, tuple(2 if column in nominal else 0 for column in range(columns)))
         self.members: Codes = np.full((plan.trees, MEMBER_N), -1, dtype=np.int64)
         self.members[:, 2:] = 0
         self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
+        self.reshape(2, tuple(2 if column in nominal else 0 for column in range(columns)))
         for a in range(0 if self.by_node else len(self.windows)):
             clear_window(self.windows, a)
         for t in range(plan.trees):
@@ -63,8 +63,11 @@ class Ensemble:
     @property
     def used_bytes(self) -> int:
         """Bytes of the nodes and leaves in use, and of all that has a fixed size."""
-        fixed = self.members.nbytes + self.streams.nbytes + (0 if self.by_node else self.windows.nbytes)
-        return fixed + used_bytes(self.pool, self._node_bytes)
+        return self._fixed_bytes + used_bytes(self.pool, self._node_bytes)
+
+    @property
+    def _fixed_bytes(self) -> int:
+        return self.members.nbytes + self.streams.nbytes + (0 if self.by_node else self.windows.nbytes)
 
     def run(self, rows: Floats, labels: Codes) -> Floats:
         """Probabilities [n, classes] of `rows`, each answered before it is learned; label -1: only answered.
@@ -176,7 +179,7 @@ class Ensemble:
         return Shape(class_places, min(observed_n, len(categories)), categories)
 
     def _layout_for(self, shape: Shape) -> Layout:
-        return shape_of(shape, self._regions, self.plan.budget_bytes, self._node_bytes)
+        return shape_of(shape, self._regions, self.plan.budget_bytes, self._fixed_bytes, self._node_bytes)
 
     def _rule(self) -> Rule:
         plan = self.plan

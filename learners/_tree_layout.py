@@ -97,8 +97,8 @@ def bytes_per_block(shape: Shape, node_bytes: int = 0) -> int:
     return 8 * width + 2 * shape.observed_n + 2 * (4 * _LINKS + 8 + node_bytes)
 
 
-def shape_of(shape: Shape, regions: int, budget_bytes: int, node_bytes: int = 0) -> Layout:
-    """As many leaves per region as the budget holds.
+def shape_of(shape: Shape, regions: int, budget_bytes: int, fixed_bytes: int = 0, node_bytes: int = 0) -> Layout:
+    """As many leaves per region as the budget holds beside `fixed_bytes`.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def shape_of(shape: Shape, regions: int, budget_bytes: int, node_bytes: int = 0)
         the budget does not hold one leaf per region.
     """
     width, slots = _slots(shape)
-    blocks = budget_bytes // (regions * bytes_per_block(shape, node_bytes))
+    blocks = (budget_bytes - fixed_bytes) // (regions * bytes_per_block(shape, node_bytes))
     if blocks < 1:
-        least = regions * bytes_per_block(shape, node_bytes)
+        least = fixed_bytes + regions * bytes_per_block(shape, node_bytes)
         raise ValueError(f"budget_bytes = {budget_bytes}: {least} or more are needed for one leaf a tree")
     return Layout(regions, 2 * blocks, blocks, width, slots)
 

@@ -38,6 +38,22 @@ def test_river_goes_on_as_before() -> None:
     assert type(build("river.naive_bayes.GaussianNB")) is RiverLearner
 
 
+@pytest.mark.parametrize(
+    "name", sorted(name for name, kind in COMPILED.items() if "trees" in signature(kind).parameters)
+)
+def test_a_budget_holds_many_trees_or_refuses_them(name: str) -> None:
+    """What each tree takes whatever it learns counts, too: the state stays within the budget, and one that has no room
+    for a leaf a tree is refused with what is needed."""
+    task: Any = COMPILED[name].task
+    with pytest.raises(EstimatorRefusedError, match="budget_bytes = 5000") as refused:
+        build(f"anchorwatch.{name}", task, budget_bytes=5_000, trees=100)
+    budget = int(str(refused.value).split(": ")[-1].split()[0]) + 200_000
+    learner = build(f"anchorwatch.{name}", task, budget_bytes=budget, trees=100)
+    for x, y in separable(task, 3_000):
+        learner.learn_one({"a": x["a"]}, y)
+    assert learner.state_bytes <= budget
+
+
 def test_a_river_estimator_takes_a_budget_and_a_cap_beside_its_own_parameters() -> None:
     """Both reach the learner, and its successors; what is out of range is refused by name."""
     learner = build("river.naive_bayes.GaussianNB", classes_cap=2, budget_bytes=1 << 20)
