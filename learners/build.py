@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
+
+import msgspec
 
 from learners.adaptive_random_forest import AdaptiveRandomForest
 from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
@@ -89,8 +91,17 @@ def build_learner(
         known = ", ".join(sorted(allowed - _NOT_ASKED))
         raise EstimatorRefusedError(f"{estimator}: no parameter {unknown[0]!r}; there are: {known}")
     given: dict[str, Any] = {"seed": seed + _STRIDE * generation, "task": task}
+    typed = {name: _of_its_type(estimator, kind, name, value) for name, value in parameters.items()}
     try:
-        built: Learner = kind(**parameters, **{name: value for name, value in given.items() if name in allowed})
-    except (TypeError, ValueError) as error:
+        built: Learner = kind(**typed, **{name: value for name, value in given.items() if name in allowed})
+    except (TypeError, ValueError, MemoryError) as error:
         raise EstimatorRefusedError(f"{estimator}: {error}") from error
     return built
+
+
+def _of_its_type(estimator: str, kind: Any, name: str, value: Any) -> Any:
+    """A parameter as the learner's signature wants it: a whole number where it counts something."""
+    try:
+        return msgspec.convert(value, get_type_hints(kind.__init__)[name])
+    except msgspec.ValidationError as error:
+        raise EstimatorRefusedError(f"{estimator}: {name} = {value!r}: {error}") from error

@@ -60,7 +60,7 @@ class RiverLearner(Snapshots):
     Attributes
     ----------
     failures : int
-        predictions that were not finite and were answered with "unknown".
+        predictions that were not finite and were answered with "unknown", since it was built or restored.
 
     Notes
     -----
@@ -250,7 +250,6 @@ class RiverLearner(Snapshots):
             "labels": self._labels,
             "learned_n": self._learned_n,
             "measure_at": self._measure_at,
-            "failures": self.failures,
             "inputs": self._inputs.state(),
             "target": self._target.state(),
             "model": self._model,
@@ -271,7 +270,7 @@ class RiverLearner(Snapshots):
     def _take_over(self, tree: dict[str, Any]) -> None:
         self._labels = list(tree["labels"])
         self._codes = {label: code for code, label in enumerate(self._labels)}
-        self._learned_n, self.failures = tree["learned_n"], tree["failures"]
+        self._learned_n = tree["learned_n"]
         self._measure_at = tree.get("measure_at", self._learned_n + 1)
         self._inputs = Inputs.from_state(tree["inputs"])
         self._target = RangeClip.from_state(tree["target"])

@@ -67,8 +67,8 @@ class SklearnRefit(Snapshots):
     Attributes
     ----------
     failures : int
-        fits that failed and answers that were not finite. A failed fit leaves the model before it in place, and the
-        `LearnerError` of that example says why; the example is kept all the same.
+        fits that failed and answers that were not finite, since it was built or restored. A failed fit leaves the model
+        before it in place, and the `LearnerError` of that example says why; the example is kept all the same.
 
     Notes
     -----
@@ -95,11 +95,13 @@ class SklearnRefit(Snapshots):
         given = dict(parameters or {})
         config = {"estimator": estimator, "parameters": given, "task": task, "seed": seed}
         own = {name: given.get(name, default) for name, default in _OWN.items()}
-        for name in ("window_n", "refit_every", "categories_cap"):
-            in_range(name, own[name], "1 or more", holds=isinstance(own[name], int) and own[name] >= 1)
         half_life = own["half_life_n"]
-        in_range("half_life_n", half_life, "1 or more", holds=half_life is None or half_life >= 1)
-        in_range("budget_bytes", own["budget_bytes"], "4096 or more", holds=own["budget_bytes"] >= 4_096)
+        leasts = {"window_n": 1, "refit_every": 1, "categories_cap": 1, "half_life_n": 1, "budget_bytes": 4_096}
+        for name, least in leasts.items():
+            value = own[name]
+            if name != "half_life_n" or value is not None:
+                holds = isinstance(value, int) and value >= least
+                in_range(name, value, f"{least} or more, and whole", holds=holds)
         self._config, self.task = config, task
         self._every, self._categories_cap = own["refit_every"], own["categories_cap"]
         self._reservoir = Reservoir(half_life, own["window_n"], seed) if half_life else None
@@ -177,7 +179,6 @@ class SklearnRefit(Snapshots):
     def _tree(self) -> dict[str, Any]:
         return {
             "learned_n": self._learned_n,
-            "failures": self.failures,
             "kept": self._kept.stored(),
             "fitted": None if self._fitted is None else self._fitted.stored(),
         }
@@ -185,7 +186,7 @@ class SklearnRefit(Snapshots):
     def _take_over(self, tree: dict[str, Any]) -> None:
         """Costs a fit."""
         self._kept.load(tree["kept"])
-        self._learned_n, self.failures = int(tree["learned_n"]), int(tree["failures"])
+        self._learned_n = int(tree["learned_n"])
         if tree["fitted"] is not None:
             examples, _ = unpack(tree["fitted"])
             self._fitted = _Fitted(self._config, examples, self._categories_cap)

@@ -38,6 +38,36 @@ def test_river_goes_on_as_before() -> None:
     assert type(build("river.naive_bayes.GaussianNB")) is RiverLearner
 
 
+INSIDE = {"estimator": "anchorwatch.NaiveBayes"}
+WRONG = [
+    ("SlidingWindow", INSIDE | {"refit_every": 2.5}, "refit_every = 2.5"),
+    ("SlidingWindow", INSIDE | {"window_n": float("inf")}, "window_n = inf"),
+    ("SlidingWindow", INSIDE | {"parameters": 5}, "parameters = 5"),
+    ("Decay", INSIDE | {"half_life_n": float("inf")}, "half_life_n = inf"),
+    ("Decay", INSIDE | {"refit_every": "2"}, "refit_every = '2'"),
+    ("AdaptiveWindow", INSIDE | {"max_n": 2.5}, "max_n = 2.5"),
+    ("MajorityVote", {"members": [INSIDE], "period": 2.5}, "period = 2.5"),
+    ("NaiveBayes", {"classes_cap": 2.5}, "classes_cap = 2.5"),
+    ("NaiveBayes", {"decay": "0.9"}, "decay = '0.9'"),
+    ("HoeffdingTree", {"classes_cap": True}, "classes_cap = True"),
+    ("HoeffdingTree", {"budget_bytes": 10**18}, "HoeffdingTree"),
+    ("AdaptiveRandomForest", {"trees": 2.5}, "trees = 2.5"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "words"), WRONG)
+def test_a_parameter_of_another_type_is_refused_by_name(name: str, parameters: dict[str, Any], words: str) -> None:
+    """Half an example, endlessly many or a text is no count; what is refused is named with its value."""
+    with pytest.raises(EstimatorRefusedError) as refused:
+        build_learner(f"anchorwatch.{name}", parameters, task="classification", seed=1)
+    assert words in str(refused.value)
+
+
+def test_a_whole_number_is_a_number() -> None:
+    """1 is 1.0 where any number is wanted: the same learner, to the byte."""
+    assert build("anchorwatch.NaiveBayes", decay=1).snapshot() == build("anchorwatch.NaiveBayes", decay=1.0).snapshot()
+
+
 @pytest.mark.parametrize(
     "name", sorted(name for name, kind in COMPILED.items() if "trees" in signature(kind).parameters)
 )

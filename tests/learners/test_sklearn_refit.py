@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,29 @@ def _refused(learner: Any, i: int) -> None:
     """The next fit still has the odd example in its window, the one after does not."""
     with pytest.raises(LearnerError, match="failed in fit"):
         learner.learn_one({"a": float(i)}, -2.0 * i)
+
+
+def test_an_answer_that_is_not_finite_changes_no_state() -> None:
+    """It is counted beside the state: how often somebody asks decides nothing."""
+    learner = build(
+        "sklearn.linear_model.PoissonRegressor", "regression", window_n=100, refit_every=100, alpha=0.0, max_iter=1_000
+    )
+    for i in range(100):
+        learner.learn_one({"a": i / 50}, math.exp(6 * i / 100))
+    for _ in range(99):
+        learner.learn_one({"a": 1e6}, 1.0)
+    before = learner.snapshot()
+    assert (learner.predict_one({"a": 1e6}), learner.failures) == (None, 1)
+    assert learner.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("window_n", 2.5), ("refit_every", 0), ("half_life_n", math.inf), ("budget_bytes", 5_000.5)]
+)
+def test_a_count_that_is_none_is_refused_by_name(name: str, value: float) -> None:
+    """Whole numbers alone."""
+    with pytest.raises(EstimatorRefusedError, match=f"{name} = {value!r}: must be .* or more, and whole"):
+        build_learner("sklearn.linear_model.Ridge", {name: value}, task="regression", seed=1)
 
 
 def test_one_class_is_its_own_model() -> None:
