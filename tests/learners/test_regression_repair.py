@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from learners._regression_forest import ACTIVE, BACKGROUND
-from learners._regression_learner import RegressionLearner
 from learners.adaptive_random_forest_regressor import AdaptiveRandomForestRegressor
 from learners.decay import Decay
 from learners.hoeffding_tree_regressor import HoeffdingTreeRegressor
 from tests.learners.test_regression_forests import _mae, _stream
 
 __all__: list[str] = []
-
-Build = Callable[..., RegressionLearner]
-
-
-@pytest.fixture(params=["forest", "tree"])
-def build(request: pytest.FixtureRequest) -> Build:
-    """Each learner in turn; forests of three."""
-    if request.param == "tree":
-        return HoeffdingTreeRegressor
-    return lambda *a, **k: AdaptiveRandomForestRegressor(*a, **{"trees": 3} | k)
 
 
 def test_repair_replaces_the_worst_tree() -> None:
@@ -86,7 +76,8 @@ def test_what_is_forgotten_again_and_again_can_be_restored(name: str, half_life_
         assert Decay.restore(data).snapshot() == data
 
 
-def test_forgetting_changes_weights_and_no_answer(build: Build) -> None:
+@pytest.mark.parametrize("build", [HoeffdingTreeRegressor, partial(AdaptiveRandomForestRegressor, trees=3)])
+def test_forgetting_changes_weights_and_no_answer(build: Any) -> None:
     """Answers stay as they were; after a change of the relation a learner that has forgotten follows faster."""
     rows, values = _stream(6_000, turn_at=4_000)
     kept, faded = (build(5, (4,), leaf="mean") for _ in range(2))
