@@ -40,14 +40,13 @@ from learners._regression_layout import (
 from learners._regression_plan import LEAVES, VOTES, RegressionPlan
 from learners._regression_scale import CLIP_N, SCALE_N, standardize, tidy_targets
 from learners._spread import NEWEST_N, RecentSpread, deviation
+from learners._tree_draws import poisson_places, stream_of
 
 __all__ = ["RegressionEnsemble"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1e100  # squares and their sums stay finite
 _LEAST_WEIGHT = 1e-9
-_MASK = (1 << 64) - 1
-_POISSON_PLACES = 64
 # A tree that sees two of three columns lacks what it needs too often.
 _LEAST_COLUMNS = 3
 # Rows at once: what lies between the trees' passes stays small.
@@ -61,7 +60,7 @@ class RegressionEnsemble:
         self.plan = plan
         self.spread = RecentSpread("regression")
         self._regions = plan.trees * (2 if plan.is_forest else 1)
-        self._poisson = _poisson_places(plan.mean_weight)
+        self._poisson = poisson_places(plan.mean_weight)
         self.nominal: tuple[bool, ...] = ()
         self.layout: Layout
         self.pool: Pool
@@ -70,7 +69,7 @@ class RegressionEnsemble:
         self.members[:, BACKGROUND] = -1
         self.record = np.zeros((self._regions, RECORD_N))
         self.windows = np.zeros((self._regions if plan.is_forest else 0, WINDOW_N))
-        self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
+        self.streams = np.array([stream_of(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
         self.clip = np.zeros(CLIP_N)
         self.scale = np.zeros((columns, SCALE_N))
         self.reshape(tuple(column in nominal for column in range(columns)))
@@ -217,22 +216,3 @@ class RegressionEnsemble:
             nodes=self.layout.nodes, blocks=self.layout.blocks,
             warning_delta=plan.warning_delta, drift_delta=plan.drift_delta,
         )  # fmt: skip
-
-
-def _scrambled(seed: int, t: int) -> int:
-    """Where stream `t` of `seed` begins: SplitMix64's finalizer twice, so that neighbours have nothing in common."""
-    z = 0
-    for part in (seed, t):
-        z = (z + part + 0x9E3779B97F4A7C15) & _MASK
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        z ^= z >> 31
-    return z
-
-
-def _poisson_places(mean: float) -> Floats:
-    """Distribution function of a Poisson number; empty for a weight that is always 1."""
-    if mean == 0.0:
-        return np.zeros(0)
-    parts = np.cumsum([0.0, *np.log(np.arange(1, _POISSON_PLACES))])
-    return np.cumsum(np.exp(np.arange(_POISSON_PLACES) * np.log(mean) - mean - parts))

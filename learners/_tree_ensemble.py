@@ -15,6 +15,7 @@ from learners._adaptive_kernels import adaptive_block, start_adaptive
 from learners._forest_kernels import MEMBER_N, bag_block, forest_block
 from learners._spread import NEWEST_N, RecentSpread
 from learners._tree_adwin import ADWIN_N, clear_window
+from learners._tree_draws import poisson_places, stream_of
 from learners._tree_kernels import Rule, start_tree
 from learners._tree_layout import NODES_USED, ROOT, Layout, Pool, Shape, allocate, regrown, shape_of, used_bytes
 from learners._tree_plan import PER_TREE, Plan
@@ -24,8 +25,6 @@ __all__ = ["Ensemble"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 _LARGEST = 1e100  # squares and their sums stay finite
-_MASK = (1 << 64) - 1
-_POISSON_PLACES = 64
 # A tree that sees two of three columns lacks what it needs too often (SEA: 82 % against 88 %).
 _LEAST_COLUMNS = 3
 
@@ -43,11 +42,11 @@ class Ensemble:
         self.by_node = plan.kind == "adaptive"
         self._node_bytes = 4 * ADWIN_N if self.by_node else 0
         self._regions = plan.trees * (2 if plan.kind == "forest" else 1)
-        self._poisson = _poisson_places(plan.mean_weight)
+        self._poisson = poisson_places(plan.mean_weight)
         self.windows = np.zeros((self._regions, ADWIN_N), dtype=np.int32)
         self.members: Codes = np.full((plan.trees, MEMBER_N), -1, dtype=np.int64)
         self.members[:, 2:] = 0
-        self.streams = np.array([_scrambled(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
+        self.streams = np.array([stream_of(plan.seed, t) for t in range(plan.trees)], dtype=np.uint64)
         self.reshape(2, tuple(2 if column in nominal else 0 for column in range(columns)))
         for a in range(0 if self.by_node else len(self.windows)):
             clear_window(self.windows, a)
@@ -200,22 +199,3 @@ class Ensemble:
 
 def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
-
-
-def _scrambled(seed: int, t: int) -> int:
-    """Where stream `t` of `seed` begins: SplitMix64's finalizer twice, so that neighbours have nothing in common."""
-    z = 0
-    for part in (seed, t):
-        z = (z + part + 0x9E3779B97F4A7C15) & _MASK
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        z ^= z >> 31
-    return z
-
-
-def _poisson_places(mean: float) -> Floats:
-    """Distribution function of a Poisson number; empty for a weight that is always 1."""
-    if mean == 0.0:
-        return np.zeros(0)
-    parts = np.cumsum([0.0, *np.log(np.arange(1, _POISSON_PLACES))])
-    return np.cumsum(np.exp(np.arange(_POISSON_PLACES) * np.log(mean) - mean - parts))

@@ -36,8 +36,9 @@ class NaiveBayes(DenseLearner):
 
     Notes
     -----
-    Missing values and categories never learned are skipped. A class that has never shown a column is taken to be like
-    all classes together there, and so is the variance of a class that has shown it once. Variances are those of the
+    Missing values and categories never learned are skipped. A class that has never shown a column of numbers is taken
+    to be like all classes together there (of categories: to have them alike), and so is the variance of a class that
+    has shown it once. Variances are those of the
     population, as in river and scikit-learn. A class's variance is at least 1e-9 of the column's, and a density at
     least 1e-9 of the column's scale, so that no single value decides alone. Moments are summed around the running mean
     (Welford), with weights that grow instead of sums that shrink: a variance is never negative. A column whose moments

@@ -22,7 +22,7 @@ class SlidingWindow(Memory):
         (three deep at most).
     window_n
         examples that the learner is rebuilt from, 1 or more: the choice between stability and plasticity. What is
-        older than `window_n` + `refit_every` has no influence at all.
+        older than `window_n` + `refit_every` has no influence, but for the limits to which numbers are clipped.
     refit_every
         learned examples between two rebuildings, 1 or more. Each costs `window_n` learned examples.
     task

@@ -107,7 +107,6 @@ class Versions:
         self._champion = committee.champion
         self._standing: dict[str, _Standing] = {}
         self._origin: dict[str, tuple[int | None, LearnedRange]] = {}
-        self.unstarted = True  # whether a learner may be none yet
         self.anew(committee)
 
     def anew(self, committee: Committee) -> None:
@@ -118,7 +117,7 @@ class Versions:
             for name, member in committee.members.items()
             if member.role == "learner"
         }
-        self.unstarted = True
+        self.unstarted = True  # whether a learner may be no version yet
 
     def begin(self, fold: MonitorFold) -> Iterator[dict[str, Any]]:
         """The reference has ended: every learner becomes a version, reason `started`, unless it was one before."""
