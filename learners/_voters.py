@@ -213,10 +213,12 @@ def member_list(
 
     Raises
     ------
-    ValueError
-        both or neither are given, there are too many, or they are nested too deeply; says what to write.
+    TypeError, ValueError
+        they are no list, given twice or not at all, too many, or nested too deeply; says what to write.
     """
     estimator, n, parameters = same
+    if not isinstance(members, list | tuple):
+        raise TypeError(f'members = {members!r}: must be a list, as [{{estimator = "…"}}, …]')
     if members and estimator:
         raise ValueError(f"estimator = {estimator!r}: write either members or estimator and n, not both")
     if estimator:
@@ -235,10 +237,11 @@ def member_list(
 
 
 def _member(i: int, member: Any) -> dict[str, Any]:
-    known = isinstance(member, Mapping) and set(member) <= {"estimator", "parameters"}
-    if not known or not isinstance(member.get("estimator"), str):
+    spec = {"parameters": {}, **member} if isinstance(member, Mapping) else {}
+    known = set(spec) == {"estimator", "parameters"} and isinstance(spec["estimator"], str)
+    if not known or not isinstance(spec["parameters"], Mapping):
         raise ValueError(f'members[{i}] = {member!r}: must be {{estimator = "…", parameters = {{…}}}}')
-    return {"estimator": member["estimator"], "parameters": dict(member.get("parameters", {}))}
+    return {"estimator": spec["estimator"], "parameters": dict(spec["parameters"])}
 
 
 def _depth(estimator: str, parameters: Any) -> int:

@@ -48,6 +48,8 @@ COMPILED: dict[str, Any] = {
 _RIVERS_OWN = {"budget_bytes", "classes_cap"}  # what stands beside an estimator's parameters and is not river's
 # What a fold gives by itself: rows come with names, and the monitor has the seed.
 _NOT_ASKED = {"columns", "nominal", "seed", "task"}
+# What the learners look at themselves: their words say more than a type.
+_SAID_THERE = {"estimator", "members"}
 # Generations of one learner draw from generators of their own, and so do the neighbours of its seed.
 _STRIDE = 1_000_003
 
@@ -101,6 +103,8 @@ def build_learner(
 
 def _of_its_type(estimator: str, kind: Any, name: str, value: Any) -> Any:
     """A parameter as the learner's signature wants it: a whole number where it counts something."""
+    if name in _SAID_THERE:
+        return value
     try:
         return msgspec.convert(value, get_type_hints(kind.__init__)[name])
     except msgspec.ValidationError as error:
