@@ -60,7 +60,7 @@ class DenseLearner(Snapshots):
         empty = begun(self.widths, 1, ())
         given = tuple(2 if column in nominal else 0 for column in range(columns))
         self._state: State = grown(empty, self.widths, min(2, cap), given, budget)
-        self._encoder = DenseEncoder(_COLUMNS_CAP, self._categories_cap)
+        self._encoder = DenseEncoder(_COLUMNS_CAP, self._categories_cap, budget)
         self._target = RangeClip()
         self._codes: dict[str, int] = {}
 

@@ -42,7 +42,7 @@ class RegressionLearner(Snapshots):
         from learners._regression_ensemble import RegressionEnsemble
 
         self._ensemble = RegressionEnsemble(plan, columns, nominal)
-        self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
+        self._encoder = DenseEncoder(categories_cap=plan.categories_cap, budget_bytes=plan.budget_bytes)
 
     @property
     def state_bytes(self) -> int:

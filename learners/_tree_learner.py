@@ -47,7 +47,7 @@ class TreeLearner(Snapshots):
         from learners._tree_ensemble import Ensemble
 
         self._ensemble = Ensemble(plan, columns, nominal)
-        self._encoder = DenseEncoder(categories_cap=plan.categories_cap)
+        self._encoder = DenseEncoder(categories_cap=plan.categories_cap, budget_bytes=plan.budget_bytes)
         self._codes: dict[str, int] = {}
 
     @property

@@ -12,6 +12,7 @@ __all__ = ["RangeClip"]
 
 BLOCK_N = 256
 FACTOR = 5.0  # at 100, one clipped outlier still took 20 points of accuracy from Gaussian naive Bayes
+NAMES_CAP = 4_096
 FIRST_LIMIT = 1e12  # before the first block is full nothing is known; 1e12 squared still adds up exactly enough
 
 _LIMIT, _BEFORE, _NOW, _COUNT = range(4)
@@ -22,7 +23,7 @@ class RangeClip:
 
     Where that is 0, as in the first block, there is no scale yet and the limit is `FIRST_LIMIT`. What enters the next
     limit is the clipped value, so a single outlier widens the range by `FACTOR` at most and is forgotten after two
-    blocks. Constant time and four numbers per name.
+    blocks. Constant time and four numbers per name, for the first 4,096 names; others keep `FIRST_LIMIT`.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,8 @@ class RangeClip:
             return
         state = self._names.get(name)
         if state is None:
+            if len(self._names) >= NAMES_CAP:
+                return
             state = self._names[name] = [FIRST_LIMIT, 0.0, 0.0, 0]
         state[_NOW] = max(state[_NOW], abs(clipped))
         state[_COUNT] += 1

@@ -21,6 +21,7 @@ from learners.clipping import RangeClip
 __all__ = ["DenseEncoder", "News"]
 
 UNSEEN = -1.0
+_TEXTS_SHARE = 4
 _VALUES = methodcaller("values")
 _PLAIN = frozenset({float, int, bool})
 
@@ -41,10 +42,13 @@ class DenseEncoder:
         features that get a column; later ones are ignored.
     categories_cap
         values that get a code of their own per column, the last of which stands for all that come later.
+    budget_bytes
+        the learner's; names and categories take up to a quarter of it beside the arrays, and further ones are left out.
     """
 
-    def __init__(self, columns_cap: int = 256, categories_cap: int = 64) -> None:
+    def __init__(self, columns_cap: int = 256, categories_cap: int = 64, budget_bytes: int = 32 << 20) -> None:
         self._columns_cap, self._categories_cap = columns_cap, categories_cap
+        self._room = budget_bytes // _TEXTS_SHARE
         self._columns: dict[str, int] = {}
         self._codes: dict[str, dict[str, int]] = {}
         self._clip = RangeClip()
@@ -70,16 +74,21 @@ class DenseEncoder:
         """What learning `x` would add."""
         columns: list[tuple[str, bool]] = []
         values: list[tuple[str, str]] = []
+        room = self._room
         for name, value in x.items():
-            is_text = isinstance(value, str)
+            text = str(value) if isinstance(value, str) else None
             if name not in self._columns:
-                if len(self._columns) + len(columns) >= self._columns_cap or _is_nan(value):
+                full = len(self._columns) + len(columns) >= self._columns_cap or _size(name) > room
+                if full or _is_nan(value):
                     continue
-                columns.append((name, is_text))
+                columns.append((name, text is not None))
+                room -= _size(name)
             codes = self._codes.get(name, {})
-            fits = is_text and (name in self._codes or name not in self._columns)
-            if fits and value not in codes and len(codes) < self._categories_cap:
-                values.append((name, str(value)))
+            if text is None or text in codes or (name in self._columns and name not in self._codes):
+                continue
+            if len(codes) < self._categories_cap and _size(text) <= room:
+                values.append((name, text))
+                room -= _size(text)
         return News(tuple(columns), tuple(values))
 
     def is_known(self, x: Features) -> bool:
@@ -103,10 +112,12 @@ class DenseEncoder:
         """Add `news` alone."""
         for name, is_text in news.columns:
             self._columns[name] = len(self._columns)
+            self._room -= _size(name)
             if is_text:
                 self._codes[name] = {}
         for name, text in news.values:
             self._codes[name][text] = len(self._codes[name])
+            self._room -= _size(text)
 
     def row(self, x: Features) -> NDArray[np.float64]:
         """`x` as one row [1, columns]."""
@@ -181,6 +192,7 @@ class DenseEncoder:
         """Take over what `state` gave."""
         self._columns = {str(name): column for column, name in enumerate(state["columns"])}
         self._codes = {str(n): {str(v): code for code, v in enumerate(vs)} for n, vs in state["codes"].items()}
+        self._room -= sum(map(_size, chain(self._columns, *self._codes.values())))
         self._clip = RangeClip.from_state(state["clip"])
 
 
@@ -189,6 +201,11 @@ def _numbers(cells: Sequence[float | str]) -> Sequence[float]:
     if set(map(type, cells)) <= _PLAIN:
         return cells  # type: ignore[return-value] # numbers alone
     return [math.nan if isinstance(v, str) else float(v) for v in cells]
+
+
+def _size(text: str) -> int:
+    """About how many bytes a name (which stands twice, beside the limits of its numbers) or a category takes."""
+    return 50 + 2 * len(text)
 
 
 def _is_nan(value: float | str) -> bool:

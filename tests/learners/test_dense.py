@@ -6,9 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learners import codec
 from learners.base import Features
 from learners.clipping import BLOCK_N, RangeClip
 from learners.dense import DenseEncoder, News
@@ -83,3 +85,19 @@ def test_known_examples_bring_no_news(x: Features) -> None:
     encoder, _ = _both({"a": 1.0, "shop": "N", "b": 2, "c": "S"}, 3)
     if encoder.is_known(x):
         assert not any(encoder.news(x))
+
+
+@pytest.mark.parametrize("length", [1, 30, 400])
+def test_names_and_categories_have_a_share_of_the_budget(length: int) -> None:
+    """Whatever comes, what is kept of texts fits a quarter of the budget, and a restored one keeps the same."""
+    encoder, again = DenseEncoder(budget_bytes=40_000), DenseEncoder(budget_bytes=40_000)
+    for i in range(400):
+        x: Features = {f"{i}".zfill(length): 1.0, "shop": f"{i}".zfill(length), f"t{i}".zfill(length): f"{i}"}
+        encoder.learn(x, encoder.news(x))
+        if i == 20:
+            again.load(codec.decode(codec.encode(encoder.state())))
+        elif i > 20:
+            again.learn(x, again.news(x))
+    assert again.state() == encoder.state()
+    assert 5 < len(encoder.names) < 200
+    assert 2_500 < len(codec.encode(encoder.state())) <= 10_000

@@ -286,10 +286,11 @@ def test_answers_and_labels_in_one_block_are_as_one_by_one(build: Build, seed: i
 def test_features_beyond_the_budget_are_a_learner_error(build: Build) -> None:
     """An example with more features than the budget holds is refused, and the learner stays as it was."""
     learner = build(budget_bytes=10_000)
-    learner.learn_one({"a": 1.0}, "x")
+    for i in range(12):
+        learner.learn_one({"a": 1.0}, f"class {i}")
     before = learner.snapshot()
     with pytest.raises(LearnerError, match="budget_bytes"):
-        learner.learn_one({f"f{i}": 1.0 for i in range(200)}, "x")
+        learner.learn_one({f"f{i}": 1.0 for i in range(200)}, "class 0")
     assert learner.snapshot() == before
 
 

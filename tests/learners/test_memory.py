@@ -276,6 +276,16 @@ def test_nesting_ends() -> None:
         build_learner("anchorwatch.Decay", deeper, task="classification", seed=1)
 
 
+def test_names_of_features_are_bounded() -> None:
+    """A window that sees a new feature with each example stays small, and restores."""
+    window = SlidingWindow("anchorwatch.NaiveBayes", {"budget_bytes": 20_000}, window_n=10, budget_bytes=4_096)
+    for i in range(20_000):
+        window.learn_one({"a": 1.0, f"f{i}": float(i)}, "xy"[i % 2])
+    data = window.snapshot()
+    assert len(data) < 250_000
+    assert SlidingWindow.restore(data).snapshot() == data
+
+
 def test_an_example_that_is_too_large_alone_costs_no_other() -> None:
     """It is not kept, and what the window holds stays."""
     window = SlidingWindow("anchorwatch.NaiveBayes", window_n=50, refit_every=20, budget_bytes=20_000)
