@@ -1,7 +1,7 @@
 """Kernels of the Hoeffding adaptive tree: every node watches its errors, and a branch that fails is replaced alone.
 
-A split whose error has risen grows an alternate branch beside it; the alternate takes its place once it is surely
-better, and is dropped once it is surely worse.
+A split whose errors have risen, and not in one of its branches alone, grows an alternate beside it; the alternate takes
+its place once it is surely better, and is dropped once it is surely worse.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from learners._forest_kernels import DRIFTS, HITS, SEEN, WARNINGS, add_votes, draw_weight, learn_at
-from learners._tree_adwin import WINDOW_N, add_bit, clear_window, error_rate
+from learners._tree_adwin import WINDOW_N, add_bit, clear_window, error_rate, has_changed
 from learners._tree_kernels import answer, branch_of, find_leaf, new_leaf, start_tree
 from learners._tree_layout import (
     ALTERNATE,
@@ -105,11 +105,17 @@ def _clear_new(node, pool, windows):  # type: ignore[no-untyped-def]
         return
     clear_window(windows, node)
     child = link[node, LEFT]
-    if not link[node, FLAGS] & MULTIWAY:
-        clear_window(windows, link[node, RIGHT])
     while child >= 0:
         clear_window(windows, child)
-        child = link[child, NEXT]
+        child = _next_branch(node, child, link)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _next_branch(node, child, link):  # type: ignore[no-untyped-def]
+    """The branch of the split at `node` after `child`; -1: none."""
+    if link[node, FLAGS] & MULTIWAY:
+        return link[child, NEXT]
+    return link[node, RIGHT] if child == link[node, LEFT] else np.int32(-1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -124,7 +130,7 @@ def _review(path, depth, error, todo, at, pool, rule, windows, streams, members)
         node = path[d]
         risen = add_bit(windows, node, error, rule.drift_delta)
         verdict = _KEEP
-        if d < depth and risen:
+        if d < depth and risen and not _is_of_one_branch(node, pool, rule, windows):
             _begin_alternate(node, pool, rule, windows, streams, members, todo, open_n)
         elif link[node, ALTERNATE] >= 0:
             verdict = _compare(windows, node, link[node, ALTERNATE])
@@ -145,6 +151,20 @@ def _review(path, depth, error, todo, at, pool, rule, windows, streams, members)
             open_n += 1
         holder, as_alternate = node, 0
     return True, open_n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _is_of_one_branch(node, pool, rule, windows):  # type: ignore[no-untyped-def]
+    """Whether errors have changed in one branch of the split alone, and that one can be replaced by itself."""
+    link = pool.link
+    child, changed_n, can_be_replaced = link[node, LEFT], 0, False
+    while child >= 0:
+        is_split = link[child, FEATURE] >= 0
+        if (is_split and link[child, ALTERNATE] >= 0) or has_changed(windows, child, rule.drift_delta):
+            changed_n += 1
+            can_be_replaced = is_split
+        child = _next_branch(node, child, link)
+    return changed_n == 1 and can_be_replaced
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,7 +9,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["ADWIN_N", "WINDOW_N", "WINDOW_ONES", "add_bit", "clear_window", "error_rate", "windows_are_sound"]
+__all__ = [
+    "ADWIN_N",
+    "WINDOW_N",
+    "WINDOW_ONES",
+    "add_bit",
+    "clear_window",
+    "error_rate",
+    "has_changed",
+    "windows_are_sound",
+]
 
 # 22 levels hold 21 million values; beyond, the oldest are forgotten.
 _LEVELS, _PLACES = 22, 6
@@ -43,7 +52,7 @@ def add_bit(windows, a, bit, delta):  # type: ignore[no-untyped-def]
         return False
     before = error_rate(windows, a)
     cut = False
-    while _differs(windows, a, delta):
+    while has_changed(windows, a, delta):
         _drop_oldest(windows, a)
         cut = True
     return cut and error_rate(windows, a) > before
@@ -88,7 +97,7 @@ def _drop_oldest(windows, a):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _differs(windows, a, delta):  # type: ignore[no-untyped-def]
+def has_changed(windows, a, delta):  # type: ignore[no-untyped-def]
     """Whether some split of the window into older and newer has means further apart than chance allows."""
     n, total = windows[a, WINDOW_N], windows[a, WINDOW_ONES]
     if n <= 2 * _LEAST:

@@ -31,7 +31,9 @@ class HoeffdingAdaptiveTree(TreeLearner):
     -----
     Costs what a Hoeffding tree costs, and an ADWIN update per node on the way; memory is 632 bytes more per node. Two
     branches are compared after 300 values each, at confidence 0.95. Where we deviate: leaves weigh rows by Poisson(6)
-    (MOA: Poisson(1)), as in leveraging bagging, because branches that are replaced when they fail may grow sooner.
+    (MOA: Poisson(1)), as in leveraging bagging, because branches that are replaced when they fail may grow sooner; and
+    a split leaves a drift to its branch where errors have changed in one alone. As published, a split sees such a drift
+    at about the same time, its alternate has more values to be compared by, and the whole tree goes.
 
     References
     ----------
