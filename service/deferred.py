@@ -121,6 +121,9 @@ def answer_of(result: Result) -> Answer:
     """`[predicted, scores]` of what a learner said; `[None, None]` when it cannot tell, or failed."""
     if isinstance(result, dict):
         # Probabilities come in order of text, so the first of equals is the first in order of text.
+        if len(result) == 2:  # as `max`, in half the time
+            (first, p), (second, q) = result.items()
+            return [first if p >= q else second, result]
         return [max(result, key=result.__getitem__), result] if result else [None, None]
     return [None if isinstance(result, LearnerError) else result, None]
 

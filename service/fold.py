@@ -230,18 +230,14 @@ class MonitorFold:
                 self.committee.alarm(Steer(*self._watched[event]), is_drift=status == DRIFT, only=only)
 
     def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> tuple[LabelResult, int] | None:
-        label = batch.label[row]
-        join = self.join
-        prediction_id = batch.ids[at]
+        label, join, prediction_id = batch.label[row], self.join, batch.ids[at]
         number = join.find(prediction_id)
-        old = join.row(number).label if number >= 0 else None
+        pending = join.row(number) if number >= 0 else None
+        old = None if pending is None else pending.label
         result, number = join.label(prediction_id, time_ms, label)
-        if result is LabelResult.CORRECTION and number >= 0 and old is not None:
-            pending = join.row(number)
-            if pending.matured:
-                self.scoreboard.revise(pending, old)
-        if result in _LEARNED:
-            pending = join.row(number)
+        if pending is not None and old is not None and result is LabelResult.CORRECTION and pending.matured:
+            self.scoreboard.revise(pending, old)
+        elif pending is not None and result in _LEARNED:
             delay_s = max(0, time_ms - pending.time_ms) / 1000
             self.newest_delay_s = delay_s
             self.errors.hear("delay", "quality", (delay_s,), number, (at, -1.0, pending.backfill))
@@ -362,12 +358,13 @@ class MonitorFold:
         if not asked:
             return []
         rows, first = [a.row for a in asked], asked[0].number
-        confident = np.array([confidence(a, classification=self.classification) for a in asked])
+        given = [a.pending.given() for a in asked]
+        confident = np.array([confidence(said, classification=self.classification) for said in given])
         columns = PredictionColumns(
             numbers=np.arange(first, first + len(rows), dtype=np.int64),
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
-            predicted=[a.pending.given()[0] for a in asked],
+            predicted=[predicted for predicted, _ in given],
             score=confident[:, 0],
             margin=confident[:, 1],
         )

@@ -56,12 +56,12 @@ def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[t
         yield "prediction", body | decision if decision else body
 
 
-def confidence(asked: Asked, *, classification: bool) -> tuple[float, float]:
-    """Score and margin of what was predicted: the producer's, else the answer of the champion of that time.
+def confidence(given: tuple[Any, dict[str, float] | None], *, classification: bool) -> tuple[float, float]:
+    """Score and margin of what was predicted (`PendingPrediction.given`).
 
     Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
     """
-    predicted, scores = asked.pending.given()
+    predicted, scores = given
     if not classification:
         return (_NAN if predicted is None else float(predicted)), _NAN
     if not scores:
