@@ -35,6 +35,19 @@ pytestmark = [
 ]
 
 PREDICTIONS = 4_000
+TOPICS = ("topic", "drift_topic", "predictions_topic", "review_topic", "dead_letter_topic")
+PRUDENT = """
+[monitors.m]
+task = "classification"
+[monitors.m.features]
+a = {type = "numeric"}
+[monitors.m.labels]
+age = "60s"
+[monitors.m.learners.bayes]
+estimator = "anchorwatch.NaiveBayes"
+[monitors.m.review]
+margin = 0.4
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +83,18 @@ def expected(events: list[bytes]) -> Replayed:
 class OnKafka:
     """A served process and a producer on topics of their own."""
 
-    def __init__(self, broker: KafkaBroker, folder: Path) -> None:
+    def __init__(self, broker: KafkaBroker, folder: Path, configuration: str = CONFIGURATION) -> None:
         own = uuid.uuid4().hex[:8]
         self.broker = broker
-        self.topics = {
-            name: f"{name}-{own}" for name in ("topic", "drift_topic", "predictions_topic", "dead_letter_topic")
-        }
+        self.topics = {name: f"{name}-{own}" for name in TOPICS}
         named = "".join(f'{key} = "{topic}"\n' for key, topic in self.topics.items())
         kafka = f'bootstrap_servers = "{broker.bootstrap}"\ngroup = "service-{own}"\n{named}'
-        self.service = Served(folder, f'{CONFIGURATION}\n[transport]\nkind = "kafka"\n[transport.kafka]\n{kafka}')
+        self.service = Served(folder, f'{configuration}\n[transport]\nkind = "kafka"\n[transport.kafka]\n{kafka}')
         ensure_topics(broker.bootstrap, {self.topics["topic"]: 1})
+
+    def close(self) -> None:
+        """End the service, however it is."""
+        self.service.close()
 
     def produce(self, events: list[bytes]) -> None:
         """Append events, keyed by their monitor."""
@@ -108,9 +123,8 @@ class OnKafka:
 @pytest.fixture
 def rig(broker: KafkaBroker, tmp_path: Path) -> Iterator[OnKafka]:
     """A service on fresh topics, not started."""
-    rig = OnKafka(broker, tmp_path)
-    yield rig
-    rig.service.close()
+    with closing(OnKafka(broker, tmp_path)) as rig:
+        yield rig
 
 
 def plain(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -150,6 +164,41 @@ def test_kafka_embedded_log_and_replay_agree(
     embedded.run()
     assert embedded.hash() == view["state_sha256"]
     assert embedded.published(embedded.config.transport.kafka.drift_topic) == [body for _, body in drifts]
+
+
+def unanswered(total: int) -> list[bytes]:
+    """Predictions that the champion must answer, each with its label behind it; unsure where `a` is near 5."""
+    events: list[dict[str, Any]] = []
+    for n in range(total):
+        a, about = (n * 37 % 101) / 10, {"id": f"p{n}", "monitor": MONITOR, "time": 1_760_000_000_000 + 1_000 * n}
+        events += [
+            {"type": "prediction", "features": {"a": a}, **about},
+            {"type": "label", "label": "yes" if a > 5 else "no", **about},
+        ]
+    return [json.dumps(event).encode() for event in events]
+
+
+def test_answers_and_reviews_have_topics_of_their_own(broker: KafkaBroker, tmp_path: Path) -> None:
+    """Every answer of the champion is published once with its decision; those for review once more, by priority."""
+    events = unanswered(600)
+    replayed = replay(events, parse(tomllib.loads(PRUDENT)), keep_outputs=True)
+    wanted = {
+        kind: plain([output.body for output in replayed.outputs if output.kind == kind])
+        for kind in ("prediction", "review")
+    }
+    with closing(OnKafka(broker, tmp_path, PRUDENT)) as rig:
+        rig.produce(events)
+        rig.service.start()
+        rig.service.settle(len(events))
+        assert rig.service.stop() == 0
+        assert [body for _, body in rig.consume("predictions_topic")] == wanted["prediction"]
+        assert [body for _, body in rig.consume("review_topic")] == wanted["review"]
+    assert len(wanted["prediction"]) == 600
+    unsure = [body["id"] for body in wanted["prediction"] if body.get("decision") == "review"]
+    assert [body["id"] for body in wanted["review"]] == unsure
+    assert 20 < len(unsure) < 400
+    assert all(0.0 <= body["priority"] <= 1.0 and body["features"] for body in wanted["review"])
+    assert len({body["priority"] for body in wanted["review"]}) > 10
 
 
 def test_a_broker_that_dies_in_the_middle_costs_nothing(rig: OnKafka, events: list[bytes], expected: Replayed) -> None:
