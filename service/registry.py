@@ -16,9 +16,12 @@ import msgspec
 
 from service.config import RegistryConfig
 from service.fold import FoldOutput
+from stream.errors import StoreCorruptError
 from stream.store import VersionRow
 
-__all__ = ["ROWS_MAX", "Plan", "Registry", "aliases_of", "audit_entry", "best_challenger", "compare", "row_hash"]
+__all__ = [
+    "ROWS_MAX", "Plan", "Registry", "aliases_of", "audit_entry", "best_challenger", "compare", "row_hash", "version_of",
+]  # fmt: skip
 
 ROWS_MAX = 1_000
 """Rows kept for one monitor, with or without snapshot; the audit trail goes on naming older ones by their hash."""
@@ -54,7 +57,7 @@ class Registry:
         self._versions: dict[str, dict[int, Version]] = {}
         for row in rows:
             if row.body is not None:
-                self._versions.setdefault(row.monitor, {})[row.number] = msgspec.json.decode(row.body)
+                self._versions.setdefault(row.monitor, {})[row.number] = version_of(row)
 
     def newest_first(self, monitor: str) -> list[Version]:
         """Versions of a monitor, newest first."""
@@ -141,6 +144,27 @@ def audit_entry(version: Mapping[str, Any]) -> dict[str, Any]:
     the chain of hashes."""
     named = ("monitor", "version", "learner", "reason", "parent", "event", "sha256")
     return {"action": "version"} | {name: version[name] for name in named} | {"row_sha256": row_hash(version)}
+
+
+def version_of(row: VersionRow) -> Version:
+    """The version that a row holds.
+
+    Raises
+    ------
+    StoreCorruptError
+        it was changed from outside.
+    """
+    try:
+        version = msgspec.json.decode(row.body or b"", type=Version)
+        if version["version"] == row.number and version["monitor"] == row.monitor:
+            return version
+        why = "its body is of another version"
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, KeyError) as error:
+        why = f"its body cannot be read ({error})"
+    raise StoreCorruptError(
+        f"version {row.number} of monitor {row.monitor!r} was changed from outside, {why}: restore the data folder "
+        f"from a backup; `anchorwatch audit --verify` names what else was changed"
+    )
 
 
 def row_hash(version: Mapping[str, Any]) -> str:

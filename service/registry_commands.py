@@ -125,11 +125,11 @@ class _Stopped:
 
     def _versions(self, monitor: str) -> list[Version]:
         """Versions of a monitor, newest first."""
+        from service.registry import version_of
+
         with self._open() as store:
             rows = [row for place in store.places() for row in store.versions(*place)]
-        found: dict[int, Version] = {
-            row.number: msgspec.json.decode(row.body) for row in rows if row.monitor == monitor
-        }
+        found: dict[int, Version] = {row.number: version_of(row) for row in rows if row.monitor == monitor}
         if not found:
             known = ", ".join(sorted({row.monitor for row in rows})) or "none"
             raise RegistryAnswerError(

@@ -14,7 +14,7 @@ from service.config import RegistryConfig
 from service.fold import FoldOutput
 from service.model_files import ModelFileError, ModelFiles
 from service.registry import ROWS_MAX, Plan, Registry, aliases_of, best_challenger, compare
-from stream.errors import StoreUnavailableError
+from stream.errors import StoreCorruptError, StoreUnavailableError
 from stream.store import VersionRow
 
 __all__: list[str] = []
@@ -117,6 +117,13 @@ def test_stored_rows_come_back() -> None:
     assert all(b"snapshot" not in (row.body or b"") for row in plan.rows)
     assert registry(plan.rows).newest_first("m") == versions.newest_first("m")
     assert msgspec.json.decode(plan.rows[0].body or b"")["blob"] == "kept"
+
+
+@pytest.mark.parametrize("body", [b"", b"?", b"[3]", b"{}", b'{"version": 4, "monitor": "m"}', b'{"version": 1e999}'])
+def test_a_row_that_was_changed_from_outside_is_named(body: bytes) -> None:
+    """The error says which version it is and what to do; nothing is shown in its place."""
+    with pytest.raises(StoreCorruptError, match=r"version 3 of monitor 'm' was changed .*: restore .* audit --verify"):
+        registry([VersionRow("m", 3, "", body)])
 
 
 def test_aliases() -> None:
