@@ -129,8 +129,8 @@ def stored(folder: Path) -> Path:
     store = SQLiteStore(folder / "checkpoints.sqlite")
     body = msgspec.json.encode(
         {
-            "version": 1, "learner": "tree", "reason": "started", "parent": None, "event": 9, "learned": {"labels": 9},
-            "metrics": {}, "bytes": 7, "blob": "evicted", "champion": "tree",
+            "version": 1, "monitor": "m", "learner": "tree", "reason": "started", "parent": None, "event": 9,
+            "learned": {"labels": 9}, "metrics": {}, "bytes": 7, "blob": "evicted", "champion": "tree",
         }
     )  # fmt: skip
     store.commit(
