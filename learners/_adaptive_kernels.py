@@ -130,7 +130,7 @@ def _review(path, depth, error, todo, at, pool, rule, windows, streams, members)
         node = path[d]
         risen = add_bit(windows, node, error, rule.drift_delta)
         verdict = _KEEP
-        if d < depth and risen and not _is_of_one_branch(node, pool, rule, windows):
+        if d < depth and risen and not _is_of_one_branch(node, pool, rule, windows, todo, open_n):
             _begin_alternate(node, pool, rule, windows, streams, members, todo, open_n)
         elif link[node, ALTERNATE] >= 0:
             verdict = _compare(windows, node, link[node, ALTERNATE])
@@ -154,17 +154,34 @@ def _review(path, depth, error, todo, at, pool, rule, windows, streams, members)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _is_of_one_branch(node, pool, rule, windows):  # type: ignore[no-untyped-def]
+def _is_of_one_branch(node, pool, rule, windows, todo, at):  # type: ignore[no-untyped-def]
     """Whether errors have changed in one branch of the split alone, and that one can be replaced by itself."""
     link = pool.link
     child, changed_n, can_be_replaced = link[node, LEFT], 0, False
     while child >= 0:
-        is_split = link[child, FEATURE] >= 0
-        if (is_split and link[child, ALTERNATE] >= 0) or has_changed(windows, child, rule.drift_delta):
+        if _shows_change(child, link, rule, windows, todo, at):
             changed_n += 1
-            can_be_replaced = is_split
+            can_be_replaced = link[child, FEATURE] >= 0
         child = _next_branch(node, child, link)
     return changed_n == 1 and can_be_replaced
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shows_change(top, link, rule, windows, todo, at):  # type: ignore[no-untyped-def]
+    """Whether errors have changed somewhere from `top` down, or an alternate grows there; `todo` is the stack."""
+    todo[at, 0] = top
+    end = at + 1
+    while end > at:
+        end -= 1
+        node = todo[end, 0]
+        if link[node, ALTERNATE] >= 0 or has_changed(windows, node, rule.drift_delta):
+            return True
+        child = link[node, LEFT] if link[node, FEATURE] >= 0 else -1
+        while child >= 0:
+            todo[end, 0] = child
+            end += 1
+            child = _next_branch(node, child, link)
+    return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -15,7 +15,7 @@ from scipy import stats as laws
 from learners._tree_adwin import ADWIN_N, WINDOW_N, WINDOW_ONES, add_bit, clear_window, error_rate
 from learners._tree_ensemble import Ensemble
 from learners._tree_kernels import answer, observe
-from learners._tree_layout import FEATURE, FLAGS, LEFT, MULTIWAY, RIGHT, ROOT, Shape, shape_of
+from learners._tree_layout import FEATURE, FLAGS, LEFT, MULTIWAY, NEXT, RIGHT, ROOT, Shape, shape_of
 from learners._tree_plan import BAYES, Plan
 from learners._tree_split import (
     CUTS,
@@ -253,28 +253,50 @@ def _two_branches(seed: int, turned: tuple[int, ...]) -> tuple[NDArray[np.float6
     return rows, labels
 
 
-def _branches(tree: HoeffdingAdaptiveTree) -> tuple[int, list[int], float]:
-    """The root's number, the numbers of its two branches, and the cut of the second."""
-    root, link = int(tree._ensemble.pool.region[0, ROOT]), tree._ensemble.pool.link
-    below = [int(link[root, LEFT]), int(link[root, RIGHT])]
-    return root, below, float(tree._ensemble.pool.cut[below[1]])
+def _splits(tree: HoeffdingAdaptiveTree, node: int) -> set[tuple[int, int, float]]:
+    """The number, column and cut of each split from `node` down."""
+    link, cut = tree._ensemble.pool.link, tree._ensemble.pool.cut
+    if link[node, FEATURE] < 0:
+        return set()
+    below = _splits(tree, int(link[node, LEFT])) | _splits(tree, int(link[node, RIGHT]))
+    return below | {(node, int(link[node, FEATURE]), float(cut[node]))}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_only_the_branch_that_drifted_is_replaced(seed: int) -> None:
-    """When one branch's labels turn round, root and other branch stay, node for node, and nobody there notices."""
+@pytest.mark.parametrize("nominal", [(), (0,)], ids=["numbers", "codes"])
+@pytest.mark.parametrize("seed", range(15))
+def test_only_the_branch_that_drifted_is_replaced(seed: int, nominal: tuple[int, ...]) -> None:
+    """When one branch's labels turn round, root and every split of the other branch stay, and nobody there notices."""
     rows, labels = _two_branches(seed, (0,))
-    tree = HoeffdingAdaptiveTree(3)
+    tree = HoeffdingAdaptiveTree(3, nominal)
     tree.learn_many(rows[:20_000], labels[:20_000])
-    before = _branches(tree)
+    root, link = int(tree._ensemble.pool.region[0, ROOT]), tree._ensemble.pool.link
+    other = int(link[link[root, LEFT], NEXT] if link[root, FLAGS] & MULTIWAY else link[root, RIGHT])
+    before = _splits(tree, other)
     right = tree.step_many(rows[20_000:], labels[20_000:]).argmax(axis=1) == labels[20_000:]
-    after = _branches(tree)
     assert tree.replaced_n >= 1
-    assert (after[0], after[1][1], after[2]) == (before[0], before[1][1], before[2])
+    assert int(tree._ensemble.pool.region[0, ROOT]) == root
+    assert set() < before <= _splits(tree, other)
     assert right[rows[20_000:, 0] == 1].mean() > 0.995
     assert right[5_000:].mean() > 0.98
-    frozen = HoeffdingTree(3).step_many(rows, labels).argmax(axis=1) == labels
+    frozen = HoeffdingTree(3, nominal).step_many(rows, labels).argmax(axis=1) == labels
     assert right.mean() > frozen[20_000:].mean() + 0.02
+
+
+def test_a_drift_in_one_half_of_the_space_is_followed() -> None:
+    """Also where the root does not split between the halves: the tree recovers there and keeps the other half."""
+    rng = np.random.default_rng(7)
+    rows = rng.random((40_000, 3))
+    labels = np.where(rows[:, 0] < 0.5, rows[:, 1] < 0.4, rows[:, 2] < 0.6).astype(int)
+    turned = (np.arange(40_000) >= 20_000) & (rows[:, 0] < 0.5)
+    labels[turned] = 1 - labels[turned]
+    tree = HoeffdingAdaptiveTree(3)
+    right = tree.step_many(rows, labels).argmax(axis=1) == labels
+    still = rows[:, 0] >= 0.5
+    assert tree.replaced_n >= 1
+    assert right[30_000:].mean() > 0.95
+    assert right[20_000:][still[20_000:]].mean() > 0.95
+    frozen = HoeffdingTree(3)
+    assert right[20_000:].mean() > (frozen.step_many(rows, labels).argmax(axis=1) == labels)[20_000:].mean()
 
 
 @pytest.mark.parametrize("seed", range(6))
