@@ -7,7 +7,7 @@ learner that goes on adapting hides that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from learners import codec
 from learners.base import Features, Label, Learner, Task
@@ -15,6 +15,8 @@ from learners.blocks import Operation, Result, run_examples
 from learners.errors import SnapshotError
 
 __all__ = ["FrozenProbe"]
+
+_FIELDS = {"kind", "frozen", "learned_n", "learner"}
 
 
 class FrozenProbe:
@@ -86,9 +88,8 @@ class FrozenProbe:
     def snapshot(self) -> bytes:
         """Canonical bytes; those of a frozen learner do not change any more."""
         inner = self._learner.snapshot() if self._frozen_bytes is None else self._frozen_bytes
-        failures = getattr(self._learner, "failures", 0)  # predictions go on, and may fail, after the bytes were made
-        tree = {"kind": "frozen", "frozen": self.frozen, "learned_n": self.learned_n, "failures": failures}
-        return codec.encode(tree | {"learner": inner})
+        tree = {"kind": "frozen", "frozen": self.frozen, "learned_n": self.learned_n, "learner": inner}
+        return codec.encode(tree)
 
     @classmethod
     def restore(cls, data: bytes) -> Self:
@@ -96,12 +97,9 @@ class FrozenProbe:
         from learners.registry import restore_learner
 
         tree = codec.decode(data)
-        if not isinstance(tree, dict) or set(tree) != {"kind", "frozen", "learned_n", "failures", "learner"}:
+        if not isinstance(tree, dict) or set(tree) - {"failures"} != _FIELDS:  # snapshots of before had it
             raise SnapshotError("this is no snapshot of a frozen probe: restore a backup, or let it start anew")
-        learner: Any = restore_learner(tree["learner"])
-        if tree["failures"]:
-            learner.failures = tree["failures"]
-        probe = cls(learner)
+        probe = cls(restore_learner(tree["learner"]))
         probe._frozen_bytes = tree["learner"] if tree["frozen"] else None
         probe.learned_n = tree["learned_n"]
         return probe

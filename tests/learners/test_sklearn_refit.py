@@ -11,6 +11,7 @@ import pytest
 from learners import codec
 from learners.build import build_learner
 from learners.errors import EstimatorRefusedError, LearnerError, SnapshotError
+from learners.frozen import FrozenProbe
 from learners.sklearn_build import SKLEARN_PACKAGES, find_sklearn_class
 from learners.sklearn_refit import SklearnRefit
 from tests.learners.streams import answer, labelled, separable
@@ -141,6 +142,10 @@ def test_an_answer_that_is_not_finite_changes_no_state() -> None:
     before = learner.snapshot()
     assert (learner.predict_one({"a": 1e6}), learner.failures) == (None, 1)
     assert learner.snapshot() == before
+    probe = FrozenProbe(learner)
+    before = probe.snapshot()
+    assert (probe.predict_one({"a": 1e6}), learner.failures) == (None, 2)
+    assert probe.snapshot() == before
 
 
 @pytest.mark.parametrize(
