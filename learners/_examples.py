@@ -14,6 +14,7 @@ import msgspec
 from learners.base import Features, Label
 from learners.clipping import RangeClip
 from learners.errors import SnapshotError
+from learners.splitmix import GOLDEN, scrambled
 
 __all__ = ["Example", "Examples", "Reservoir", "pack", "unpack"]
 
@@ -22,7 +23,6 @@ Example = tuple[dict[str, float | str], Label]
 _PER_VALUE, _PER_EXAMPLE = 100, 200  # a dict entry with its number, and a tuple with its dict, in CPython
 _Limits = Mapping[str, Sequence[float]]
 _Stored = tuple[list[str], list[tuple[Label, list[int], list[float | str]]], dict[str, list[float]]]
-_MASK, _GOLDEN = (1 << 64) - 1, 0x9E3779B97F4A7C15
 _TARGET = "\0target"  # no feature has this name
 
 
@@ -133,14 +133,8 @@ class Reservoir:
         kept.append(x, y)
 
     def _draw(self, number: int) -> float:
-        """A number in [0, 1): SplitMix64's finaliser, twice."""
-        z = (self._seed * _GOLDEN + number) & _MASK
-        for _ in range(2):
-            z = (z + _GOLDEN) & _MASK
-            z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-            z ^= z >> 31
-        return (z >> 11) / float(1 << 53)
+        """A number in [0, 1)."""
+        return (scrambled(scrambled(self._seed * GOLDEN + number)) >> 11) / float(1 << 53)
 
 
 def pack(examples: Iterable[Example], limits: _Limits) -> bytes:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.splitmix import scrambled
+
 __all__ = ["poisson_places", "stream_of"]
 
-_MASK = (1 << 64) - 1
 _POISSON_PLACES = 64
 
 
 def stream_of(seed: int, t: int) -> int:
-    """Where stream `t` of `seed` begins: SplitMix64's finalizer twice, so that neighbours have nothing in common."""
-    z = 0
-    for part in (seed, t):
-        z = (z + part + 0x9E3779B97F4A7C15) & _MASK
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        z ^= z >> 31
-    return z
+    """Where stream `t` of `seed` begins."""
+    return scrambled(scrambled(seed) + t)
 
 
 def poisson_places(mean: float) -> NDArray[np.float64]:
