@@ -86,22 +86,17 @@ class Scoreboard:
 
     def add(self, row: PendingPrediction) -> None:
         """Score a prediction that has a label; the tickets are kept in the row."""
-        if row.segments is not None:
-            self.segments.add(row, self._answers(row))
-        given = row.answers
-        for name in self._names(row):
-            self._add(row, name, *given[name])
-        if row.prediction is not None:
-            self._add(row, f"producer:{self.version(row.version)}", row.prediction, row.scores)
-        self._add(row, "no_change", row.no_change, None)
-
-    def _add(self, row: PendingPrediction, name: str, predicted: Any, scores: Any) -> None:
-        score, label = self.scores.get(name) or self._score(name), row.label
-        if self.classification:
-            probability = None if scores is None else scores.get(label, 0.0)
-            row.tickets[name] = score.add(label, predicted, probability, row.no_change)
-        else:
-            row.tickets[name] = score.add(label, predicted, row.no_change)
+        label, no_change, tickets, answers = row.label, row.no_change, row.tickets, self._answers(row)
+        self.segments.add(row, answers)
+        known, classification = self.scores, self.classification
+        for name, predicted, scores in answers:
+            score = known.get(name) or self._score(name)
+            if classification:
+                tickets[name] = score.add(
+                    label, predicted, None if scores is None else scores.get(label, 0.0), no_change
+                )
+            else:
+                tickets[name] = score.add(label, predicted, no_change)
 
     def revise(self, row: PendingPrediction, old: str | float) -> None:
         """Score a prediction again after a correction of its label `old`."""
