@@ -159,7 +159,7 @@ def version_of(row: VersionRow) -> Version:
         if version["version"] == row.number and version["monitor"] == row.monitor:
             return version
         why = "its body is of another version"
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, KeyError) as error:
+    except (ValueError, OverflowError, RecursionError, KeyError) as error:
         why = f"its body cannot be read ({error})"
     raise StoreCorruptError(
         f"version {row.number} of monitor {row.monitor!r} was changed from outside, {why}: restore the data folder "

@@ -26,12 +26,25 @@ def _stream(n: int, drift_at: int, seed: int = 1) -> tuple[NDArray[np.float64], 
     return rows, np.where(turned, 2 - labels, labels)
 
 
-def _subspaces(learner: Any, tree: int) -> list[frozenset[int]]:
-    """The columns that each leaf of a tree observes."""
-    pool, region = learner._ensemble.pool, int(learner._ensemble.members[tree, ACTIVE])
+def _leaves(learner: Any, region: int) -> NDArray[np.int32]:
+    """The blocks of the leaves in a region."""
+    pool = learner._ensemble.pool
     first = region * (len(pool.link) // len(pool.region))
     nodes = pool.link[first : first + int(pool.region[region, NODES_USED])]
-    return [frozenset(pool.subset[block].tolist()) for block in nodes[nodes[:, FEATURE] == -1][:, LEFT]]
+    leaves: NDArray[np.int32] = nodes[nodes[:, FEATURE] == -1][:, LEFT]
+    return leaves
+
+
+def _subspaces(learner: Any, tree: int) -> list[frozenset[int]]:
+    """The columns that each leaf of a tree observes."""
+    ensemble = learner._ensemble
+    leaves = _leaves(learner, int(ensemble.members[tree, ACTIVE]))
+    return [frozenset(columns) for columns in ensemble.pool.subset[leaves].tolist()]
+
+
+def _seen(learner: Any, region: int) -> float:
+    """The weight that the leaves of a region have seen."""
+    return float(learner._ensemble.pool.stats[_leaves(learner, region), TOTAL].sum())
 
 
 def test_each_leaf_of_a_forest_observes_columns_of_its_own() -> None:
@@ -81,11 +94,3 @@ def test_a_tree_that_drifted_is_replaced_by_the_one_behind_it(build: Any) -> Non
                 assert new[ACTIVE] == old[ACTIVE]
     assert began >= 5
     assert taken >= 3
-
-
-def _seen(forest: Any, region: int) -> float:
-    """The weight that the leaves of a region have seen."""
-    pool = forest._ensemble.pool
-    nodes_n = len(pool.link) // len(pool.region)
-    nodes = pool.link[region * nodes_n : region * nodes_n + int(pool.region[region, NODES_USED])]
-    return float(pool.stats[nodes[nodes[:, FEATURE] == -1][:, LEFT], TOTAL].sum())
