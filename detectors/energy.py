@@ -213,20 +213,44 @@ def _distances(rows):  # type: ignore[no-untyped-def]
 def _measure(row, points, count, scale, squares, quanta):  # type: ignore[no-untyped-def]
     """Distances of `row` to the first `count` columns of `points`, in quanta; returns their sum.
 
-    Dimension by dimension, so that the inner loop runs over columns and its order of summation is that of the
-    dimensions, however wide the machine's registers are.
+    Dimension by dimension, so that the inner loops run over columns and the order of summation is that of the
+    dimensions, however wide the machine's registers are; four at a time, so that sums pass through memory less often.
     """
+    dims, total = len(row), 0
+    odd = dims % 4 if dims > 4 else 0
     squares[:count] = 0.0
-    for k in range(len(row)):
+    for k in range(dims if dims < 4 else odd):
         value, line = row[k], points[k]
         for j in range(count):
             gap = line[j] - value
             squares[j] += gap * gap
-    total = 0
+    if dims < 4:
+        for j in range(count):
+            quanta[j] = np.int64(math.sqrt(squares[j]) * scale + 0.5)
+            total += quanta[j]
+        return total
+    for k in range(odd, dims - 4, 4):
+        a, b, c, d, lines = row[k], row[k + 1], row[k + 2], row[k + 3], points[k : k + 4]
+        for j in range(count):
+            squares[j] = _with_four(squares[j], a, b, c, d, lines, j)
+    a, b, c, d, lines = row[-4], row[-3], row[-2], row[-1], points[dims - 4 :]
     for j in range(count):
-        quanta[j] = np.int64(math.sqrt(squares[j]) * scale + 0.5)
+        quanta[j] = np.int64(math.sqrt(_with_four(squares[j], a, b, c, d, lines, j)) * scale + 0.5)
         total += quanta[j]
     return total
+
+
+@njit(cache=True, nogil=True)
+def _with_four(square, a, b, c, d, lines, j):  # type: ignore[no-untyped-def]
+    """`square` and the squares of column `j` of four lines less a, b, c, d, in this order."""
+    gap = lines[0, j] - a
+    square += gap * gap
+    gap = lines[1, j] - b
+    square += gap * gap
+    gap = lines[2, j] - c
+    square += gap * gap
+    gap = lines[3, j] - d
+    return square + gap * gap
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import dcor
 import numpy as np
 import pytest
 
@@ -163,6 +164,16 @@ def test_energy_distance_is_that_of_r_and_dcor(x: Floats, y: Floats, expected: f
     bank = EnergyBank(x, len(y), clip=16.0)
     result = bank.update_many(y, np.arange(len(y)))
     assert result.statistic[-1, 0] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dims", range(1, 14))
+def test_energy_distance_is_that_of_dcor_in_any_number_of_dimensions(dims: int) -> None:
+    """Dimensions are summed in groups; none may be left out or taken twice."""
+    generator = np.random.default_rng(dims)
+    x = generator.normal(size=(60, dims)) * np.arange(1.0, dims + 1.0)
+    y = generator.normal(size=(40, dims)) * np.arange(1.0, dims + 1.0) + 0.5
+    result = EnergyBank(x, len(y), clip=100.0).update_many(y, np.arange(len(y)))
+    assert result.statistic[-1, 0] == pytest.approx(dcor.energy_distance(x, y), rel=1e-8)
 
 
 def test_energy_distance_of_the_dcor_test_suite() -> None:
