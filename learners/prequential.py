@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
+from itertools import chain, repeat
+from operator import eq
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from learners.errors import SnapshotError
 from learners.prequential_regression import RegressionScore
@@ -145,6 +151,58 @@ class ClassificationScore:
             place = ticket % self._window_n
             self._ring[place], self._losses[place] = packed, loss
         return ticket
+
+    def add_many(
+        self,
+        truths: Sequence[str],
+        predicted: Sequence[str | None],
+        probabilities: Sequence[float | None],
+        no_changes: Sequence[str | None],
+    ) -> int:
+        """Score predictions in order, bit for bit as `add` does but several times faster; the first of their tickets,
+        which follow each other."""
+        first, n, totals = self._all.n, len(truths), self._all
+        self._know(truths, predicted)
+        guesses: dict[str | None, int] = {None: _NONE}
+        guesses.update(self._codes)
+        right = np.array(list(map(eq, truths, predicted)), dtype=np.bool_)
+        lucky = np.array(list(map(eq, truths, no_changes)), dtype=np.bool_)
+        true_class = np.array(list(map(self._codes.get, truths, repeat(_OTHER))), dtype=np.int64)
+        # Beyond the cap two classes share a code, but only equal texts are a hit.
+        guess = np.array(list(map(guesses.get, predicted, repeat(_OTHER))), dtype=np.int64)
+        given = np.array([p is not None for p in probabilities], dtype=np.bool_)
+        losses = np.zeros(n, dtype=np.int64)
+        losses[given] = _losses([p for p in probabilities if p is not None])
+        flags = right * _HIT | lucky * _NO_CHANGE_HIT | given * _HAS_LOSS
+        totals.n += n
+        totals.hits += int(right.sum())
+        totals.no_change_hits += int(lucky.sum())
+        totals.losses += int(given.sum())
+        totals.loss += sum(losses.tolist())
+        for counts, codes in ((totals.truth, true_class), (totals.predicted, guess), (totals.hit, true_class[right])):
+            counts[:] = [a + b for a, b in zip(counts, np.bincount(codes, minlength=len(counts)).tolist(), strict=True)]
+        self._keep((true_class * self._size + guess) << 3 | flags, losses, first)
+        return first
+
+    def _know(self, truths: Sequence[str], predicted: Sequence[str | None]) -> None:
+        """Give new classes their codes, in the order in which `add` would meet them."""
+        if len(self._codes) < self._max_classes and not {None, *self._codes}.issuperset({*truths, *predicted}):
+            for text in chain.from_iterable(zip(truths, predicted, strict=True)):
+                if text is not None and text not in self._codes:
+                    self._code(text)
+
+    def _keep(self, packed: NDArray[np.int64], losses: NDArray[np.int64], first: int) -> None:
+        """Put the newest scores, from ticket `first` on, in the ring."""
+        window_n, end = self._window_n, first + len(packed)
+        for ring, values in ((self._ring, packed), (self._losses, losses)):
+            new = array("q", values[-window_n:].tobytes())
+            ring.extend(new[: min(end, window_n) - len(ring)])  # places; what stands in them is written below
+            start = end - len(new)
+            while start < end:  # a score's place follows from its ticket
+                place = start % window_n
+                part = new[len(new) - (end - start) :][: window_n - place]
+                ring[place : place + len(part)] = part
+                start += len(part)
 
     def revise(
         self,
@@ -291,6 +349,15 @@ def _loss(probability: float) -> int:
     if not probability >= _LEAST_PROBABILITY:  # NaN, too
         probability = _LEAST_PROBABILITY
     return round(-math.log(probability) * _LOSS_UNIT)
+
+
+def _losses(probabilities: list[float]) -> NDArray[np.int64]:
+    """`_loss` of each; the logarithm is the same, not numpy's."""
+    given = np.array(probabilities, dtype=np.float64)
+    clipped = np.where(given >= _LEAST_PROBABILITY, np.minimum(given, 1.0), _LEAST_PROBABILITY)
+    logarithms = np.array(list(map(math.log, clipped.tolist())))
+    losses: NDArray[np.int64] = np.rint(-logarithms * _LOSS_UNIT).astype(np.int64)
+    return losses
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tracemalloc
 from typing import Any
@@ -237,6 +238,27 @@ def test_any_cut_changes_nothing(rows: list[Any], values: list[Any], window_n: i
         assert restarted.state() == straight.state()
         assert restarted.summary() == straight.summary()
         assert restarted.window_summary() == straight.window_summary()
+
+
+texts = st.sampled_from(["a", "b", "c", "d"])
+chances = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0, 1.5, -1.0, 1e-300, math.nan])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(texts, st.none() | texts, chances, st.none() | texts), max_size=60),
+    st.integers(1, 12),
+    st.lists(st.integers(0, 60), max_size=3),
+    st.integers(1, 5),
+)
+def test_many_at_once_leave_the_same_bits(rows: list[Any], window_n: int, cuts: list[int], max_classes: int) -> None:
+    """Blocks, shorter and longer than the window and with classes beyond the cap, score as one by one do."""
+    one, many = (ClassificationScore(window_n, max_classes) for _ in range(2))
+    tickets = [one.add(*row) for row in rows]
+    edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+    for start, end in itertools.pairwise(edges):
+        assert many.add_many(*zip(*rows[start:end], strict=True)) == tickets[start]
+    assert many.state() == one.state()
 
 
 def test_damaged_states_are_refused() -> None:
