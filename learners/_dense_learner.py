@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from learners._checks import in_range
 from learners._dense_table import State, Widths, begun, grown, loaded, stored
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, unjudged
+from learners.blocks import Operation, Result, Rows, by_label, unjudged
 from learners.clipping import RangeClip
 from learners.dense import DenseEncoder, News
 from learners.errors import LearnerError
@@ -31,6 +32,8 @@ _LARGEST = 1e50  # squares, times weights of 1e100, stay finite
 _TARGET = "target"
 _COLUMNS_CAP = 256
 _NO_NEWS = News((), ())
+_NEW = -2  # code of a label that is not known yet
+_ASKS: dict[Any, int] = {None: -1}  # of no label
 
 
 class DenseLearner(Snapshots):
@@ -171,9 +174,11 @@ class DenseLearner(Snapshots):
         if self.task == "regression":
             return [None if math.isnan(number) else number for number in said[:, 0].tolist()]
         known = sorted((label, code) for label, code in self._codes.items() if code < said.shape[1])
-        labels = [label for label, _ in known]
-        rows = said[:, [code for _, code in known]].tolist()
-        return [dict(zip(labels, row, strict=True)) if any(row) else {} for row in rows]
+        said = said[:, [code for _, code in known]]
+        named: list[Answer] = [*by_label([label for label, _ in known], said.tolist())]
+        for unknown in np.flatnonzero(~said.any(axis=1)).tolist():
+            named[unknown] = {}
+        return named
 
     def learn_one(self, x: Features, y: Label) -> None:
         """Learn one labelled example; features and categories beyond the byte budget are left out.
@@ -195,10 +200,33 @@ class DenseLearner(Snapshots):
 
     def run_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """Answer where the label is None, learn otherwise, in order; answers, and None or an error for the learned."""
-        return unjudged(ops, self.judge_examples(ops))
+        results = self._at_once(ops, judge=False)
+        return unjudged(ops, self._with_news(ops)) if results is None else results
 
     def judge_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """As `run_examples`, but of a learned example what was said before: its class's probability, or the number."""
+        results = self._at_once(ops, judge=True)
+        return self._with_news(ops) if results is None else results
+
+    def _at_once(self, ops: Sequence[Operation], *, judge: bool) -> list[Result] | None:
+        """All in one call of the kernel; None for numbers as labels, and where something new may come."""
+        if not ops or not isinstance(ops, Rows) or self.task == "regression":
+            return None
+        labels = np.array(list(map((self._codes | _ASKS).get, ops.labels, repeat(_NEW))))
+        rows = None if labels.min() == _NEW else self._encoder.block(ops, labels >= 0)
+        if rows is None:
+            return None
+        said = self._run(rows, labels)
+        results: list[Result] = [None] * len(ops)
+        asked = np.flatnonzero(labels < 0)
+        for place, answer in zip(asked.tolist(), self._named(said[asked]), strict=True):
+            results[place] = answer
+        if judge:
+            _judge(results, said, labels, range(len(ops)))
+        return results
+
+    def _with_news(self, ops: Sequence[Operation]) -> list[Result]:
+        """The same, with a look at each example that may be new."""
         results: list[Result] = [None] * len(ops)
         places: list[int] = []
         labels: list[float] = []
@@ -229,10 +257,7 @@ class DenseLearner(Snapshots):
             for i, answer in zip(places, self._named(said), strict=True):
                 results[i] = answer
             if self.task == "classification":
-                taught = np.flatnonzero(learned)
-                given = said[taught, targets[taught].astype(np.int64)].tolist()
-                for at, probability in zip(taught.tolist(), given, strict=True):
-                    results[places[at]] = probability
+                _judge(results, said, targets, places)
         places.clear()
         labels.clear()
 
@@ -299,3 +324,11 @@ class DenseLearner(Snapshots):
         )
         if needed and not fits:
             raise ValueError("columns of other kinds than those with names")
+
+
+def _judge(results: list[Result], said: Floats, labels: Any, places: Sequence[int]) -> None:
+    """Put down, of the rows that were learned, the probability that their class had been given."""
+    learned = np.flatnonzero(labels >= 0)
+    given = said[learned, labels[learned].astype(np.int64)].tolist()
+    for at, probability in zip(learned.tolist(), given, strict=True):
+        results[places[at]] = probability

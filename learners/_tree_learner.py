@@ -6,6 +6,7 @@ A learner differs from another by its plan (`learners._tree_ensemble.Plan`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from learners._snapshots import Snapshots
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, unjudged
+from learners.blocks import Operation, Result, Rows, by_label, unjudged
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError
 
 __all__ = ["TreeLearner"]
 
 _NEW = -2  # code of a label that is not known yet
+_ASKS: dict[Any, int] = {None: -1}  # of no label
 
 
 class TreeLearner(Snapshots):
@@ -98,10 +100,10 @@ class TreeLearner(Snapshots):
         labels = [*self._codes, *(str(code) for code in range(len(self._codes), shares.shape[1]))]
         order = sorted(range(len(labels)), key=labels.__getitem__)
         labels.sort()
-        rows: list[list[float]] = shares[:, order].tolist()
-        if shares.any(axis=1).all():
-            return [dict(zip(labels, row)) for row in rows]  # noqa: B905 # as long as each other
-        return [dict(zip(labels, row, strict=True)) if any(row) else {} for row in rows]
+        named: list[dict[str, float] | None] = [*by_label(labels, shares[:, order].tolist())]
+        for unknown in np.flatnonzero(~shares.any(axis=1)).tolist():
+            named[unknown] = {}
+        return named
 
     def predict_one(self, x: Features) -> Label | None:
         """The most probable class, the first in order of text among equals; None while nothing is known."""
@@ -147,14 +149,32 @@ class TreeLearner(Snapshots):
             of each: the probabilities of an answer; None of an example that was learned, or the error that
             `learn_one` would raise.
         """
-        return unjudged(ops, self.judge_examples(ops))
+        results = self._at_once(ops, judge=False)
+        return unjudged(ops, self._with_news(ops)) if results is None else results
 
     def judge_examples(self, ops: Sequence[Operation]) -> list[Result]:
         """As `run_examples`, but of an example that was learned the probability that its class was given before."""
+        results = self._at_once(ops, judge=True)
+        return self._with_news(ops) if results is None else results
+
+    def _at_once(self, ops: Sequence[Operation], *, judge: bool) -> list[Result] | None:
+        """All in one call of a kernel; None where something new may come, or the examples are of different features."""
+        if not ops or not isinstance(ops, Rows):
+            return None
+        labels = np.array(list(map((self._codes | _ASKS).get, ops.labels, repeat(_NEW))))
+        rows = None if labels.min() == _NEW else self._encoder.block(ops, labels >= 0)
+        if rows is None:
+            return None
+        results: list[Result] = [None] * len(ops)
+        self._run_rows(results, rows, labels, judge=judge)
+        return results
+
+    def _with_news(self, ops: Sequence[Operation]) -> list[Result]:
+        """The same, example by example in all that may be new."""
         known = self._codes
         codes = [-1 if y is None else known.get(y if type(y) is str else str(y), _NEW) for _, y in ops]
         whole = self._encoder.whole([x for x, _ in ops])
-        results: list[Any] = [None] * len(ops)
+        results: list[Result] = [None] * len(ops)
         start = 0
         if _NEW in codes or not whole or self._encoder.has_text:
             for place, (x, y) in enumerate(ops):
@@ -174,7 +194,7 @@ class TreeLearner(Snapshots):
         return self._encoder.is_known(x) or not any(self._encoder.news(x))
 
     def _run_block(
-        self, results: list[Any], ops: Sequence[Operation], codes: list[int], part: range,
+        self, results: list[Result], ops: Sequence[Operation], codes: list[int], part: range,
         *, whole: bool = False,
     ) -> None:  # fmt: skip
         """Run a part of `ops`, of which at most the first brings news that were admitted, in one call of a kernel."""
@@ -182,14 +202,22 @@ class TreeLearner(Snapshots):
             return
         labels = np.array(codes[part.start : part.stop])
         rows = self._encoder.rows([x for x, _ in ops[part.start : part.stop]], labels >= 0, whole=whole)
+        self._run_rows(results, rows, labels, part.start)
+
+    def _run_rows(
+        self, results: list[Result], rows: NDArray[np.float64], labels: NDArray[np.int64], start: int = 0,
+        *, judge: bool = True,
+    ) -> None:  # fmt: skip
+        """Run rows in one call of a kernel; results stand from `start` on, those of learned ones where they `judge`."""
         shares = self._ensemble.run(rows, labels)
         asked = np.flatnonzero(labels < 0)
-        for place, said in zip((asked + part.start).tolist(), self._named(shares[asked]), strict=True):
+        for place, said in zip((asked + start).tolist(), self._named(shares[asked]), strict=True):
             results[place] = said
-        learned = np.flatnonzero(labels >= 0)
-        given = shares[learned, labels[learned]].tolist()
-        for place, probability in zip((learned + part.start).tolist(), given, strict=True):
-            results[place] = probability
+        if judge:
+            learned = np.flatnonzero(labels >= 0)
+            given = shares[learned, labels[learned]].tolist()
+            for place, probability in zip((learned + start).tolist(), given, strict=True):
+                results[place] = probability
 
     def repair(self) -> int:
         """Replace the tree with the most recent errors; how many were: 0 where there is a single tree."""

@@ -47,7 +47,12 @@ class Repaired:
 
 
 class AdaptationPolicy(Protocol):
-    """What decides how one learner follows a drift; events are numbered from 0."""
+    """What decides how one learner follows a drift; events are numbered from 0.
+
+    `observes`: whether it looks at examples at all (`observe`).
+    """
+
+    observes: bool
 
     @property
     def background(self) -> Learner | None:
@@ -90,7 +95,7 @@ class AdaptationPolicy(Protocol):
         """A drift at `event`: what was done, or what the caller has to put in place."""
 
     def observe(self, x: Features, y: Label) -> None:
-        """A labelled example, after the learner and before `on_learned`; most policies need none."""
+        """A labelled example, after the learner and before `on_learned`; needed only where it `observes`."""
 
     def on_learned(self, event: int) -> Replacement | Repaired | None:
         """A label was learned, by the background learner too: the replacement that has become due, if any."""
@@ -145,6 +150,8 @@ class WarmReplacement:
     """
 
     looks = False
+
+    observes = False
 
     def __init__(
         self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0,

@@ -6,10 +6,12 @@ None of them looks at features; each is a few counts, exact in any order of batc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Self
 
 from learners import codec
 from learners.base import Features, Label, Task
+from learners.blocks import Operation, Result, labels_of
 from learners.clipping import RangeClip
 from learners.errors import LearnerError, SnapshotError
 from learners.fixed_point import ONE, fixed
@@ -59,6 +61,19 @@ class Majority:
             self._counts = dict(sorted([*self._counts.items(), (label, 1)]))
         else:
             self._uncounted_n += 1
+
+    def run_examples(self, operations: Sequence[Operation]) -> list[Result]:
+        """Answer and learn in order, as a block (`learners.blocks`)."""
+        results: list[Result] = []
+        shares: dict[str, float] | None = None
+        for y in labels_of(operations):
+            if y is not None:
+                self.learn_one({}, y)
+                shares = None
+            elif shares is None:
+                shares = self.predict_proba_one({})
+            results.append(shares)
+        return results
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,7 @@ from typing import Self
 
 from learners import codec
 from learners.base import Features, Label, Learner, Task
-from learners.blocks import Operation, Result, run_examples
+from learners.blocks import Operation, Result, labels_of, part_of, run_examples
 from learners.errors import SnapshotError
 
 __all__ = ["FrozenProbe"]
@@ -74,16 +74,14 @@ class FrozenProbe:
 
     def run_examples(self, operations: Sequence[Operation]) -> list[Result]:
         """Answer and learn in order, as a block (`learners.blocks`)."""
+        labels = labels_of(operations)
         if self._frozen_bytes is None:
             results = run_examples(self._learner, operations)
-            learned = [r for (_, y), r in zip(operations, results, strict=True) if y is not None and r is None]
-            self.learned_n += len(learned)
+            self.learned_n += sum(y is not None and r is None for y, r in zip(labels, results, strict=True))
             return results
-        asked = [op for op in operations if op[1] is None]
-        if len(asked) == len(operations):
-            return run_examples(self._learner, asked)
-        answers = iter(run_examples(self._learner, asked))
-        return [next(answers) if y is None else None for _, y in operations]
+        asked = [i for i, y in enumerate(labels) if y is None]
+        answers = iter(run_examples(self._learner, part_of(operations, asked)))
+        return [next(answers) if y is None else None for y in labels]
 
     def snapshot(self) -> bytes:
         """Canonical bytes; those of a frozen learner do not change any more."""

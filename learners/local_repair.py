@@ -37,6 +37,8 @@ class LocalRepair:
     asks = "repair"
     looks = False
 
+    observes = False
+
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,
         cooldown: int = 1_000, alpha: float = 1.0,

@@ -54,6 +54,8 @@ class Periodic:
 
     looks = False
 
+    observes = False
+
     def __init__(
         self, fresh: Callable[[int], Learner], *, period: int = 10_000, min_warm: int = 200, alpha: float = 1.0
     ) -> None:

@@ -84,6 +84,8 @@ class RecurringConcepts:
     Knowledge and Information Systems 40 (2014), doi:10.1007/s10115-013-0654-6. The rules here are our own.
     """
 
+    observes = True
+
     def __init__(  # sizes: the configuration's parameters, each by its own name
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, known: Callable[[], Any] = _nothing,
         min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0, pool: int = 5, pool_bytes: int = 16 << 20,

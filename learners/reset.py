@@ -44,6 +44,8 @@ class Reset:
 
     looks = compares = False
 
+    observes = False
+
     def __init__(self, fresh: Callable[[int], Learner], *, cooldown: int = 1_000) -> None:
         if cooldown < 0:
             raise ValueError(f"cooldown = {cooldown}: must be 0 or more")

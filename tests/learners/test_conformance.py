@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from learners import LearnerError, SnapshotError
 from learners.base import Label, Learner
 from learners.baselines import Majority, Mean
-from learners.blocks import judge_examples, run_examples
+from learners.blocks import Rows, judge_examples, run_examples
 from learners.frozen import FrozenProbe
 from learners.registry import LEARNERS, LearnerEntry, restore_learner
 from tests.learners.streams import answer, labelled, separable, step
@@ -153,6 +153,30 @@ def test_a_judged_block_says_what_was_said_before_it_was_learned(entry: LearnerE
         found += [result for asked, learned in zip(said[::2], said[1::2], strict=True) for result in (learned, asked)]
     assert found == expected
     assert judged.snapshot() == twin.snapshot()
+
+
+@pytest.mark.parametrize("names", ["ab", "abc", "abcst"])
+def test_rows_of_values_do_what_examples_with_names_do(entry: LearnerEntry, names: str) -> None:
+    """The same block as rows and as examples: same answers, same judgements, same state; with missing values, with
+    features, categories and a class that come later, and for a part of a block."""
+    by_rows, by_name = entry.build(1), entry.build(1)
+    texts = frozenset(names) & {"s", "t"}
+    for start in range(0, 270, 45):
+        values: list[Sequence[float | str | None]] = []
+        labels: list[Label | None] = []
+        for i in range(start, start + 45):
+            late = None if i < 60 or i % 11 == 0 else 0.5 * (i % 5)
+            shop = None if i % 17 == 0 else "NSW"[i % (3 if i > 150 else 2)]
+            rare = "x" if i > 200 and i % 9 == 0 else None
+            values.append([float(i % 7), None if i % 13 == 0 else -1.5 * (i % 3), late, shop, rare][: len(names)])
+            label: Label = float(i % 7) if entry.task == "regression" else "abc"[i % (3 if i > 100 else 2)]
+            labels.append(None if i % 3 == 1 else label)
+        rows = Rows(tuple(names), values, labels, texts=texts)
+        plain = list(Rows(rows.names, values, labels, texts=texts))
+        work = judge_examples if start == 90 else run_examples
+        for part in (range(20), range(20, 45)):
+            assert repr(work(by_rows, rows.part(part))) == repr(work(by_name, [plain[i] for i in part]))
+        assert by_rows.snapshot() == by_name.snapshot()
 
 
 def test_snapshot_at_any_cut_changes_nothing(entry: LearnerEntry) -> None:
