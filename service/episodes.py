@@ -8,7 +8,6 @@ Everything here is a function of the alarms and their order; nothing reads a clo
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +22,7 @@ _MEMBERS_SHOWN = 512
 _DIRECTIONS = {1: "up", -1: "down", 0: "both"}
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """Where in a monitor's order something happened; all counts are from the monitor's start."""
 
     predictions: int
@@ -38,8 +36,7 @@ class Moment:
         return max(0, self.predictions - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True, gc=False):
     """What a detector said of a signal. `status`: 2 drift, 1 warning, -2 cleared (level detectors).
 
     `level` detectors compare a window with the reference and clear by themselves; the others signal a change of
@@ -60,7 +57,7 @@ class Alarm:
     n: int
     level: bool
     opens: bool = True
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = {}
 
 
 class Episode(msgspec.Struct):

@@ -6,10 +6,10 @@ know of alarms, and then go through their detectors at once, which gives the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from service.canary import CANARY
@@ -23,8 +23,7 @@ _UNBLOCKED = ("delay", CANARY)  # no errors, so `error_block` is not for them
 _BLOCKS_N = 100  # means of blocks have no known spread: so many of them tell it
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """An alarm with the event of the batch that it was raised at, and facts as of that event."""
 
     event: int
@@ -32,13 +31,6 @@ class Heard:
     version: str
     maturity: float | None
     backfill: bool = False
-
-
-@dataclass(slots=True)
-class _Waiting:
-    values: list[tuple[float, ...]] = field(default_factory=list)
-    index: list[int] = field(default_factory=list)
-    marks: list[tuple[int, float, bool]] = field(default_factory=list)
 
 
 class ErrorSignals:
@@ -56,8 +48,9 @@ class ErrorSignals:
         self.config = config
         self.signals: dict[str, MeanSignals] = {}
         self._first_order = first_order
+        self._blocked = config.error_block > 1
         self._kinds: dict[str, str] = {}
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, list[tuple[tuple[float, ...], int, tuple[int, float, bool]]]] = {}
         self._blocks: dict[str, list[Any]] = {}
 
     def _averaged(self, name: str, values: tuple[float, ...]) -> tuple[float, ...] | None:
@@ -103,15 +96,13 @@ class ErrorSignals:
         waiting = self._waiting.get(name)
         if waiting is None:
             self._signal(name, kind)
-            waiting = self._waiting[name] = _Waiting()
-        if self.config.error_block > 1 and name not in _UNBLOCKED:
+            waiting = self._waiting[name] = []
+        if self._blocked and name not in _UNBLOCKED:
             averaged = self._averaged(name, values)
             if averaged is None:
                 return
             values = averaged
-        waiting.values.append(values)
-        waiting.index.append(number)
-        waiting.marks.append(mark)
+        waiting.append((values, number, mark))
 
     def flush(self) -> list[Heard]:
         """Let the detectors see what was kept; returns the alarms with their events."""
@@ -120,14 +111,15 @@ class ErrorSignals:
     def flush_one(self, name: str) -> list[Heard]:
         """The same for one signal, because something reacts to it."""
         waiting = self._waiting.get(name)
-        if waiting is None or not waiting.index:
+        if not waiting:
             return []
-        self._waiting[name] = _Waiting()
+        self._waiting[name] = []
         heard = []
         version = name.partition("@")[2]
-        values = np.array(list(chain.from_iterable(waiting.values))).reshape(len(waiting.values), -1)
-        for said in self.signals[name].update(values, np.array(waiting.index, dtype=np.int64)):
-            event, maturity, backfill = waiting.marks[said.row]
+        values, index, marks = zip(*waiting, strict=True)
+        rows = np.array(list(chain.from_iterable(values))).reshape(len(values), -1)
+        for said in self.signals[name].update(rows, np.array(index, dtype=np.int64)):
+            event, maturity, backfill = marks[said.row]
             heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
         return heard
 

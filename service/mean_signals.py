@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +27,7 @@ __all__ = ["MeanSignals", "Spoken"]
 _GAPS = 3  # alarms of one lasting change come at random distances
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(msgspec.Struct, frozen=True, gc=False):
     """An alarm with the row of the block that it was raised in; `order` sorts alarms within one event."""
 
     row: int

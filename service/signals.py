@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -207,8 +208,7 @@ class FeatureSignals:
         kind = self.kinds[spoken.order[0]]
         if kind == spoken.alarm.kind:
             return spoken
-        alarm = type(spoken.alarm)(**{f: getattr(spoken.alarm, f) for f in spoken.alarm.__slots__} | {"kind": kind})
-        return Spoken(spoken.row, spoken.order, alarm)
+        return Spoken(spoken.row, spoken.order, msgspec.structs.replace(spoken.alarm, kind=kind))
 
     def _watch_joint(self, rows: NDArray[np.float64], index: NDArray[np.int64], start: int) -> list[Spoken]:
         if self._encoder is None:

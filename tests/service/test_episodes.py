@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from service.episodes import Alarm, Episodes, Moment, rfc3339
 from tests.service.fold_rig import START_MS
