@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from learners.base import Learner
+from learners.blocks import present
 from learners.registry import restore_learner
 from service.api_models import NotReadyError
 from service.config import Config
-from service.learner_input import feature_names, feature_rows, present
+from service.learner_input import feature_names, feature_rows
 from service.members import Member
 from service.prudence import Prudence
 from stream.codec import Decoder

@@ -7,9 +7,11 @@ through their detectors in blocks, everything that reacts goes event by event.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,7 +26,9 @@ from service.deferred import Moment as Steer
 from service.disagreement import Disagreement
 from service.episodes import Episodes, Moment
 from service.error_signals import ErrorSignals, Heard
-from service.learner_input import feature_names, feature_rows, present
+from service.fold_output import FoldOutput, in_order
+from service.learner_input import feature_names, feature_rows
+from service.mean_signals import Spoken
 from service.members import Committee, Lesson
 from service.review import Review
 from service.scoreboard import Scoreboard
@@ -32,12 +36,12 @@ from service.serving import Asked, answered, confidence
 from service.signals import FeatureSignals, PredictionColumns
 from service.versions import Versions
 from service.watermark import Watermark
-from stream.columns import CONTROL, PREDICTION, MonitorBatch
+from stream.columns import CONTROL, LABEL, PREDICTION, MonitorBatch
 from stream.events import Reason
 from stream.join import LabelJoin, LabelResult, PendingPrediction
 from stream.validate import Rules
 
-__all__ = ["FoldOutput", "MonitorFold"]
+__all__ = ["MonitorFold"]
 
 Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
 _When = tuple[int, int, int, int | None]  # the parts of a Steer, which is made only of what raised an alarm
@@ -47,17 +51,7 @@ _FIRST_ERROR_ORDER = 1 << 20
 _REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
-_KINDS = ("prediction", "review", "reject", "audit", "version", "drift")
-_PLACES = {kind: place for place, kind in enumerate(_KINDS)}
-
-
-class FoldOutput(NamedTuple):
-    """What leaves after the commit. `kind`: drift, prediction, review, reject, audit or version; `offset` names the
-    event. A version's body carries the learner's bytes under `snapshot`."""
-
-    offset: int
-    kind: str
-    body: dict[str, Any]
+_AT = attrgetter("at")
 
 
 class MonitorFold:
@@ -106,6 +100,7 @@ class MonitorFold:
         self._answered = 0  # predictions before this one have their answers
         self._asked: list[Asked] = []  # of this run, and how many of them have been answered
         self._said = 0
+        self._begun = (0, 0, 0)  # its first event, and the predictions and labels before it
         self._batch: MonitorBatch
         self._backfill: list[bool] = []
         self._watched: dict[int, _When] = {}  # by event of the batch: when errors that steer the learners came
@@ -120,9 +115,8 @@ class MonitorFold:
             self._control(batch, at)
             start = at + 1
         self._run(batch, start, len(batch.kind))
-        # Answers come in blocks: within one event the kinds of output have a fixed order, wherever blocks were cut.
-        self._outputs.sort(key=lambda output: (output.offset, _PLACES[output.kind]))
-        return self._outputs
+        self.scoreboard.settle()
+        return in_order(self._outputs)
 
     def _control(self, batch: MonitorBatch, at: int) -> None:
         control = batch.control[int(batch.row[at])]
@@ -135,18 +129,23 @@ class MonitorFold:
         self._note_versions(self.versions.follow(self, control.action))
         self._mature(at, watermark)
         self._work()
-        self._speak(batch, {at: (moment.predictions, moment.labels)}, [])
+        self._begin(at + 1)
+        self._speak(batch, [])
+
+    def _begin(self, start: int) -> None:
+        """Begin a run of events of the batch, from `start` on."""
+        self._asked, self._said = [], 0
+        self._begun = (start, self.join.next_number, self.join.counts.labels)
 
     def _run(self, batch: MonitorBatch, start: int, until: int) -> None:
         """Events `start` to `until` of the batch, none of them a control."""
         if start >= until:
             return
-        self._asked, self._said = [], 0
-        counts: dict[int, tuple[int, int]] = {}
+        self._begin(start)
         kept = self.committee.learns or self.context.wanted
         features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
-        observe, join, counted = self.watermark.observe, self.join, self.join.counts
+        observe, join = self.watermark.observe, self.join
         offsets = batch.offset.tolist()
         self._backfill = batch.backfill.tolist()
         for at in range(start, until):
@@ -154,7 +153,7 @@ class MonitorFold:
             watermark = observe(times[at])
             row = rows[at]
             if kinds[at] == PREDICTION:
-                number = self._predict(batch, (at, row, times[at]), None if features is None else features[row])
+                number = self._predict(batch, (at, row, times[at]), [] if features is None else features[row])
                 if number < 0:
                     continue
                 if number + 1 == self.reference_from + self.config.reference.n:
@@ -168,11 +167,11 @@ class MonitorFold:
             if answered is not None:
                 self._learn(*answered)
                 self._forget(answered[2])
-            counts[at] = (join.next_number, counted.labels)
         self._work()
-        self._speak(batch, counts, self._columns(batch, self._asked))
+        self.scoreboard.settle()
+        self._speak(batch, self._columns(batch, self._asked))
 
-    def _predict(self, batch: MonitorBatch, where: tuple[int, int, int], features: list[Any] | None) -> int:
+    def _predict(self, batch: MonitorBatch, where: tuple[int, int, int], features: list[Any]) -> int:
         """Answer and keep one prediction, at `where` in the batch (event, row, time); returns its number, or -1 when
         its id is known already."""
         at, row, time_ms = where
@@ -181,14 +180,13 @@ class MonitorFold:
             self.join.counts.duplicate_predictions += 1
             self.reject(self._offset, Reason.DUPLICATE_ID, f"a prediction with id {prediction_id!r} is here")
             return -1
-        x = {} if features is None else present(self.feature_names, features)
         self.newest_version = version = batch.model_version[row]
         self.unknown_features += int(batch.unknown[row])
         segments = self.scoreboard.segments
         pending = PendingPrediction(
             id=prediction_id, time_ms=time_ms, version=version, prediction=batch.prediction[row],
             scores=batch.scores[row], no_change=self.newest_label, backfill=self._backfill[row],
-            features=[] if features is None else features, answers=self.committee.ask(x),
+            features=features, answers=self.committee.ask(features),
             segments=segments.of(batch.segment[row], batch.categorical[row]) if segments.wanted else None,
         )  # fmt: skip
         champion = self.committee.champion
@@ -217,9 +215,7 @@ class MonitorFold:
                 made = self.versions.succeed(self, entry["learner"], moment, succession)
                 self._outputs += [FoldOutput(moment.offset, "version", body) for body in made]
         self._answered = self.join.next_number
-        for asked in self._asked[self._said :]:
-            for kind, body in answered(self, asked, self._batch):
-                self._outputs.append(FoldOutput(asked.offset, kind, body))
+        self._outputs += answered(self, self._asked[self._said :], self._batch)
         self._said = len(self._asked)
 
     def _steer(self, heard: list[Heard], only: str | None) -> None:
@@ -234,6 +230,8 @@ class MonitorFold:
         number = join.find(prediction_id)
         pending = join.row(number) if number >= 0 else None
         old = None if pending is None else pending.label
+        if old is not None and pending is not None and pending.matured:
+            self.scoreboard.settle()  # it was scored with the label that may be corrected now
         result, number = join.label(prediction_id, time_ms, label)
         if pending is not None and old is not None and result is LabelResult.CORRECTION and pending.matured:
             self.scoreboard.revise(pending, old)
@@ -335,10 +333,10 @@ class MonitorFold:
             self.join.touch(number)
         if self.feature_names and self.committee.learns and not row.features:
             return  # erased: there is nothing left to learn from
-        x = present(self.feature_names, row.features) if self.committee.learns else {}
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n
         moment = Steer(self.committee.order + 1, self.join.next_number, self._offset, self.watermark.value_ms)
-        self.committee.learn(Lesson(moment, x, row.label, number, row.time_ms), in_reference=in_reference)
+        lesson = Lesson(moment, row.label, number, row.time_ms)
+        self.committee.learn(lesson, row.features, in_reference=in_reference)
 
     def forget_scores(self, name: str) -> None:
         """Another learner answers as `name` from now on: begin its scores anew, and forget what the former one said
@@ -359,32 +357,31 @@ class MonitorFold:
             return []
         rows, first = [a.row for a in asked], asked[0].number
         given = [a.pending.given() for a in asked]
-        confident = np.array([confidence(said, classification=self.classification) for said in given])
+        scores, margins = zip(*[confidence(said, classification=self.classification) for said in given], strict=True)
         columns = PredictionColumns(
             numbers=np.arange(first, first + len(rows), dtype=np.int64),
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
             predicted=[predicted for predicted, _ in given],
-            score=confident[:, 0],
-            margin=confident[:, 1],
+            score=np.array(scores),
+            margin=np.array(margins),
         )
-        heard = []
-        for said in self.signals.update(columns):
-            at, row = asked[said.row][:2]
-            heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
-        for number, said in self.review.flush():
-            at, row = asked[number - first][:2]
-            heard.append(Heard(at, said, batch.model_version[row], None, bool(batch.backfill[row])))
-        return heard
+        heard = [_heard(asked[said.row], said) for said in self.signals.update(columns)]
+        return heard + [_heard(asked[number - first], said) for number, said in self.review.flush()]
 
-    def _speak(self, batch: MonitorBatch, counts: dict[int, tuple[int, int]], heard: list[Heard]) -> None:
+    def _counted(self, batch: MonitorBatch, at: int) -> tuple[int, int]:
+        """How many predictions and labels there were with event `at` of this run."""
+        start, predictions, labels = self._begun
+        labelled = np.count_nonzero(batch.kind[start : at + 1] == LABEL)
+        return predictions + bisect_right(self._asked, at, key=_AT), labels + int(labelled)
+
+    def _speak(self, batch: MonitorBatch, heard: list[Heard]) -> None:
         """Turn alarms into episodes, in the order of events and, within one event, of signals and detectors."""
         heard = heard + self.errors.flush() + self.context.flush() + self._heard
         self._heard = []
         heard.sort(key=lambda h: (h.event, h.spoken.order))
         for h in heard:
-            predictions, labels = counts[h.event]
-            moment = Moment(predictions, labels, int(batch.time_ms[h.event]), h.backfill)
+            moment = Moment(*self._counted(batch, h.event), int(batch.time_ms[h.event]), h.backfill)
             self.episodes.forget_old(moment.event)
             for record in self.episodes.take(h.spoken.alarm, moment, version=h.version, maturity=h.maturity):
                 self._outputs.append(FoldOutput(int(batch.offset[h.event]), "drift", record))
@@ -394,3 +391,8 @@ class MonitorFold:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         body = {"monitor": self.name, "reason": str(reason), "detail": detail}
         self._outputs.append(FoldOutput(offset, "reject", body))
+
+
+def _heard(asked: Asked, said: Spoken) -> Heard:
+    """An alarm that a prediction raised when it came."""
+    return Heard(asked.at, said, asked.pending.version, None, asked.pending.backfill)

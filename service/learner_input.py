@@ -1,4 +1,4 @@
-"""Features as learners see them: a mapping of name to number or text, without those that are missing."""
+"""Features as learners see them: of each prediction the values of those that may be learned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from service.config import FeatureConfig
 from stream.columns import MonitorBatch
 
-__all__ = ["feature_names", "feature_rows", "present"]
+__all__ = ["feature_names", "feature_rows"]
 
 
 def feature_names(features: Mapping[str, FeatureConfig]) -> list[str]:
@@ -32,10 +32,3 @@ def feature_rows(batch: MonitorBatch, features: Mapping[str, FeatureConfig]) -> 
         for values, texts in zip(rows, batch.categorical, strict=True):
             values.extend(texts[i] for i in categorical)
     return rows
-
-
-def present(names: list[str], values: list[Any]) -> dict[str, float | str]:
-    """The mapping that a learner takes."""
-    if None in values:
-        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    return dict(zip(names, values))  # noqa: B905 # as long as each other, or nothing is left

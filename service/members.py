@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import msgspec
+
 from learners import LearnerError
 from learners.adaptation import AdaptationPolicy, Repaired, Replacement
 from learners.base import Features, Label, Learner
@@ -21,6 +23,7 @@ from learners.frozen import FrozenProbe
 from learners.policies import build_policy
 from service.config import LearnerConfig, MonitorConfig
 from service.deferred import Answer, Block, Deferred, Moment, answer_of
+from service.learner_input import feature_names
 from service.versions import LearnedRange
 
 __all__ = ["Alarm", "Committee", "Lesson", "Member", "Succession"]
@@ -29,11 +32,10 @@ Reaction = Replacement | Repaired
 Adapted = tuple[Moment, dict[str, Any], "Succession | None"]  # when, what the audit says, who succeeded whom
 
 
-class Lesson(NamedTuple):
-    """A labelled example, the number and time of its prediction, and when its label came."""
+class Lesson(msgspec.Struct, frozen=True, gc=False):
+    """The label of an example, the number and time of its prediction, and when the label came."""
 
     moment: Moment
-    x: Features
     label: Label
     number: int = 0
     time_ms: int = 0
@@ -86,7 +88,8 @@ class Member:
         self._swapped = []
         self._deferred = Deferred(self.name, block)
         if self.policy is None:
-            self.learned.add_all(lessons)
+            if self.role == "learner":
+                self.learned.add_all(lessons)
         else:
             # At one place the lesson comes first: an alarm belongs to the event behind it.
             told: list[Lesson | Alarm] = [*lessons, *alarms]
@@ -138,7 +141,8 @@ class Member:
         self.warmed.add(lesson.number, lesson.time_ms)
         if difference is not None:
             policy.scored(difference)
-        policy.observe(lesson.x, lesson.label)
+        if policy.observes:
+            policy.observe(self._deferred.example(lesson.moment.order), lesson.label)
         reaction = policy.on_learned(lesson.moment.event)
         if policy.background is not background:
             self._do(lesson.moment.order, background)
@@ -180,6 +184,8 @@ class Member:
 
     def generation(self, order: int) -> int:
         """How many learners had been replaced when the question of that order, of the last work, was answered."""
+        if not self._swapped:
+            return self.replacements
         return self.replacements - sum(order <= swapped for swapped in self._swapped)
 
 
@@ -193,7 +199,9 @@ class Committee:
         self.previous_champion: str | None = None
         self.members: dict[str, Member] = {}
         self.order = 0  # of the newest question or lesson; they are counted from 1
-        self._block = Block(1)
+        self._names = tuple(feature_names(config.features))
+        self._texts = frozenset(name for name in self._names if config.features[name].type != "numeric")
+        self._block = self._new_block()
         self._for_probe: list[int] = []  # lessons of the block that the probe learns, too
         self._lessons: list[Lesson] = []
         self._alarms: list[Alarm] = []
@@ -221,20 +229,24 @@ class Committee:
             known=lambda: self.members[name].learned.row(),  # noqa: PLW0108 # it has another range by then
         )  # fmt: skip
 
-    def ask(self, x: Features) -> dict[str, Answer]:
-        """What every member says of `x`, by name, filled in by the next `work`. The probe answers once it is frozen."""
-        self.order += 1
-        return self._block.ask(x)
+    def _new_block(self) -> Block:
+        return Block(self.order + 1, self._names, texts=self._texts)
 
-    def learn(self, lesson: Lesson, *, in_reference: bool) -> None:
-        """Let every member learn with the next `work`; the probe only from predictions of its reference.
+    def ask(self, values: Sequence[Any]) -> dict[str, Answer]:
+        """What every member says of an example, by name, filled in by the next `work`; its values are in the order of
+        `feature_names`, None where one is missing. The probe answers once it is frozen."""
+        self.order += 1
+        return self._block.ask(values)
+
+    def learn(self, lesson: Lesson, values: Sequence[Any], *, in_reference: bool) -> None:
+        """Let every member learn an example with the next `work`; the probe only from predictions of its reference.
 
         The lesson's order must be the one behind the newest.
         """
         self.order += 1
         if in_reference:
-            self._for_probe.append(len(self._block.ops))
-        self._block.learn(lesson.x, lesson.label)
+            self._for_probe.append(len(self._block))
+        self._block.learn(values, lesson.label)
         self._lessons.append(lesson)
 
     def alarm(self, moment: Moment, *, is_drift: bool, only: str | None = None) -> None:
@@ -247,7 +259,7 @@ class Committee:
         Needed before an answer is looked at and before the state is.
         """
         block, lessons, alarms, for_probe = self._block, self._lessons, self._alarms, self._for_probe
-        self._block, self._lessons, self._alarms, self._for_probe = Block(self.order + 1), [], [], []
+        self._block, self._lessons, self._alarms, self._for_probe = self._new_block(), [], [], []
         adapted: list[Adapted] = []
         for name, member in self.members.items():
             if member.role != "probe":

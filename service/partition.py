@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from service.config import Config
-from service.fold import FoldOutput, MonitorFold
+from service.fold import MonitorFold
+from service.fold_output import FoldOutput
 from service.fold_state import FoldState
 from service.state_codec import decode, encode
 from stream.codec import Decoder

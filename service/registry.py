@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from service.config import RegistryConfig
-from service.fold import FoldOutput
+from service.fold_output import FoldOutput
 from stream.errors import StoreCorruptError
 from stream.store import VersionRow
 

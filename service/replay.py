@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.config import Config
-from service.fold import FoldOutput
+from service.fold_output import FoldOutput
 from service.outputs import encode_body
 from service.partition import PartitionFold
 from service.summary import monitor_summary, summary

@@ -6,10 +6,13 @@ made for that event, and at who was champion then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from service.canary import CANARY
+from service.fold_output import FoldOutput
 from stream.columns import MonitorBatch
 from stream.join import PendingPrediction
 
@@ -21,7 +24,7 @@ __all__ = ["Asked", "answered", "confidence"]
 _NAN = float("nan")
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A prediction whose answers were asked for: its places in the batch, its number, who was champion then."""
 
     at: int
@@ -33,8 +36,14 @@ class Asked(NamedTuple):
     offset: int
 
 
-def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Take the answers of one prediction; yields (kind, body) of what leaves."""
+def answered(fold: MonitorFold, asked: Sequence[Asked], batch: MonitorBatch) -> list[FoldOutput]:
+    """Take the answers of predictions; gives what leaves."""
+    if not (fold.disagreement.wanted or fold.canary.wanted or fold.review.wanted):
+        return [_served(fold, one, one.pending.served, {}) for one in asked if one.pending.served is not None]
+    return [output for one in asked for output in _looked_at(fold, one, batch)]
+
+
+def _looked_at(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[FoldOutput]:
     pending, champion = asked.pending, asked.champion
     if fold.disagreement.wanted:
         fold.disagreement.see(pending.answers, champion)
@@ -45,15 +54,21 @@ def answered(fold: MonitorFold, asked: Asked, batch: MonitorBatch) -> Iterator[t
         decision = decided.decision.record()
         if decided.decision.review:
             item = fold.review.item(decided, batch, asked.row)
-            yield "review", {"id": pending.id, "monitor": fold.name, "event": asked.number} | item
+            about = {"id": pending.id, "monitor": fold.name, "event": asked.number}
+            yield FoldOutput(asked.offset, "review", about | item)
     if pending.served is not None:
-        predicted, scores = pending.answers[pending.served]
-        generation = fold.committee.members[pending.served].generation(asked.order)
-        body = {
-            "id": pending.id, "monitor": fold.name, "event": asked.number,
-            "prediction": predicted, "scores": scores, "model": pending.served, "generation": generation,
-        }  # fmt: skip
-        yield "prediction", body | decision if decision else body
+        yield _served(fold, asked, pending.served, decision)
+
+
+def _served(fold: MonitorFold, asked: Asked, name: str, decision: dict[str, Any]) -> FoldOutput:
+    """The answer of the learner that was champion, as it leaves."""
+    pending = asked.pending
+    predicted, scores = pending.answers[name]
+    body = {
+        "id": pending.id, "monitor": fold.name, "event": asked.number, "prediction": predicted, "scores": scores,
+        "model": name, "generation": fold.committee.members[name].generation(asked.order),
+    }  # fmt: skip
+    return FoldOutput(asked.offset, "prediction", body | decision if decision else body)
 
 
 def confidence(given: tuple[Any, dict[str, float] | None], *, classification: bool) -> tuple[float, float]:

@@ -218,5 +218,6 @@ class Versions:
 
 
 def _figures(fold: MonitorFold, name: str) -> dict[str, Any]:
+    fold.scoreboard.settle()
     score = fold.scoreboard.scores.get(name)
     return {} if score is None else score.summary() | {"window": score.window_summary()}

@@ -41,7 +41,7 @@ class LabelResult(IntEnum):
     TOO_LATE = 5
 
 
-class PendingPrediction(msgspec.Struct, array_like=True):
+class PendingPrediction(msgspec.Struct, array_like=True, gc=False):
     """A prediction as it was made, until its correction window has passed.
 
     `answers` holds, per member of the committee in its order, `[predicted, scores]` as given then; `tickets` the

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from service.config import Config, parse
-from service.fold import FoldOutput, MonitorFold
+from service.fold import MonitorFold
+from service.fold_output import FoldOutput
 from service.partition import Commit, PartitionFold
 from stream.events import RawMessage, Reject
 from stream.store import ComponentKey

@@ -101,8 +101,8 @@ def test_a_repair_is_no_new_generation() -> None:
     members = Committee(settings("local_repair").monitors[MONITOR])
     before = members.members["bag"].learner
     for n in range(20):
-        lesson = Lesson(Moment(members.order + 1, n, 0), {"a": float(n % 3)}, "yes" if n % 3 else "no")
-        members.learn(lesson, in_reference=False)
+        lesson = Lesson(Moment(members.order + 1, n, 0), "yes" if n % 3 else "no")
+        members.learn(lesson, [float(n % 3)], in_reference=False)
     members.alarm(Moment(members.order, 20, 0), is_drift=True, only="bag")
     done = [entry for _, entry, _ in members.work()]
     assert done == [{"action": "repaired", "learner": "bag", "event": 20, "parts": 1}]

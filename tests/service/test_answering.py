@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from learners.blocks import present
 from service.answering import answer
 from service.api_models import NotReadyError
 from service.demo_receiver import Receiver
-from service.learner_input import feature_names, present
+from service.learner_input import feature_names
 from service.progress import PROGRESS_BYTES, Progress, read_progress
 from stream.store import ComponentKey
 from tests.service.fold_rig import MONITOR, configured, fold, label, prediction

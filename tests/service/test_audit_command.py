@@ -15,7 +15,7 @@ import pytest
 
 from service.cli import main
 from service.config import RegistryConfig
-from service.fold import FoldOutput
+from service.fold_output import FoldOutput
 from service.model_files import ModelFiles
 from service.registry import ROWS_MAX, Registry, audit_entry
 from stream.sqlite_store import SQLiteStore

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from service.config import Config, parse
-from service.fold import FoldOutput
+from service.fold_output import FoldOutput
 from service.outputs import encode_body
 from service.partition import PartitionFold
 from service.replay import replay

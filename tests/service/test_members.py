@@ -20,15 +20,15 @@ def committee() -> Committee:
 
 def answers(members: Committee, x: dict[str, float | str]) -> dict[str, Any]:
     """What every member says, at once."""
-    asked = members.ask(x)
+    asked = members.ask([x.get("a")])
     members.work()
     return asked
 
 
 def teach(members: Committee, label: str, event: int = 0, *, in_reference: bool = False) -> None:
     """One example of that class."""
-    lesson = Lesson(Moment(members.order + 1, event, 0), {"a": 1.0}, label)
-    members.learn(lesson, in_reference=in_reference)
+    lesson = Lesson(Moment(members.order + 1, event, 0), label)
+    members.learn(lesson, [1.0], in_reference=in_reference)
 
 
 def test_roles() -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from service.config import RegistryConfig
-from service.fold import FoldOutput
+from service.fold_output import FoldOutput
 from service.model_files import ModelFileError, ModelFiles
 from service.registry import ROWS_MAX, Plan, Registry, aliases_of, best_challenger, compare
 from stream.errors import StoreCorruptError, StoreUnavailableError
