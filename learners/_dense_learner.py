@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +17,7 @@ from learners._checks import in_range
 from learners._dense_table import State, Widths, begun, grown, loaded, stored
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, Rows, by_label, unjudged
+from learners.blocks import Operation, Result, by_label, codes_of, unjudged
 from learners.clipping import RangeClip
 from learners.dense import DenseEncoder, News
 from learners.errors import LearnerError
@@ -32,8 +31,6 @@ _LARGEST = 1e50  # squares, times weights of 1e100, stay finite
 _TARGET = "target"
 _COLUMNS_CAP = 256
 _NO_NEWS = News((), ())
-_NEW = -2  # code of a label that is not known yet
-_ASKS: dict[Any, int] = {None: -1}  # of no label
 
 
 class DenseLearner(Snapshots):
@@ -210,11 +207,9 @@ class DenseLearner(Snapshots):
 
     def _at_once(self, ops: Sequence[Operation], *, judge: bool) -> list[Result] | None:
         """All in one call of the kernel; None for numbers as labels, and where something new may come."""
-        if not ops or not isinstance(ops, Rows) or self.task == "regression":
-            return None
-        labels = np.array(list(map((self._codes | _ASKS).get, ops.labels, repeat(_NEW))))
-        rows = None if labels.min() == _NEW else self._encoder.block(ops, labels >= 0)
-        if rows is None:
+        labels = None if self.task == "regression" else codes_of(ops, self._codes)
+        rows = self._encoder.block(ops, labels)
+        if labels is None or rows is None:
             return None
         said = self._run(rows, labels)
         results: list[Result] = [None] * len(ops)

@@ -6,7 +6,6 @@ A learner differs from another by its plan (`learners._tree_ensemble.Plan`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from learners._snapshots import Snapshots
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, Rows, by_label, unjudged
+from learners.blocks import Operation, Result, by_label, codes_of, unjudged
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError
 
 __all__ = ["TreeLearner"]
 
 _NEW = -2  # code of a label that is not known yet
-_ASKS: dict[Any, int] = {None: -1}  # of no label
 
 
 class TreeLearner(Snapshots):
@@ -159,11 +157,9 @@ class TreeLearner(Snapshots):
 
     def _at_once(self, ops: Sequence[Operation], *, judge: bool) -> list[Result] | None:
         """All in one call of a kernel; None where something new may come, or the examples are of different features."""
-        if not ops or not isinstance(ops, Rows):
-            return None
-        labels = np.array(list(map((self._codes | _ASKS).get, ops.labels, repeat(_NEW))))
-        rows = None if labels.min() == _NEW else self._encoder.block(ops, labels >= 0)
-        if rows is None:
+        labels = codes_of(ops, self._codes)
+        rows = self._encoder.block(ops, labels)
+        if labels is None or rows is None:
             return None
         results: list[Result] = [None] * len(ops)
         self._run_rows(results, rows, labels, judge=judge)

@@ -6,8 +6,8 @@ Both give the same bits, so a caller may cut blocks where it likes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, overload
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "Result",
     "Rows",
     "by_label",
+    "codes_of",
     "judge_examples",
     "labels_of",
     "part_of",
@@ -32,6 +33,8 @@ __all__ = [
 Operation = tuple[Features, Label | None]
 Result = dict[str, float] | Label | LearnerError | None
 Values = Sequence[float | str | None]
+
+_ASKS, _UNKNOWN = -1, -2
 
 
 class Rows(Sequence[Operation]):
@@ -135,6 +138,16 @@ def part_of(operations: Sequence[Operation], places: Sequence[int]) -> Sequence[
 def labels_of(operations: Sequence[Operation]) -> list[Label | None]:
     """The label of each, without a look at its features."""
     return operations.labels if isinstance(operations, Rows) else [y for _, y in operations]
+
+
+def codes_of(operations: Sequence[Operation], known: Mapping[str, int]) -> NDArray[np.int64] | None:
+    """The code of each label of `Rows`, -1 for a question; None for anything else, and where a label has no code."""
+    if not operations or not isinstance(operations, Rows):
+        return None
+    codes: dict[Label | None, int] = {None: _ASKS}
+    codes.update(known)
+    found = np.array(list(map(codes.get, operations.labels, repeat(_UNKNOWN))), dtype=np.int64)
+    return None if found.min() == _UNKNOWN else found
 
 
 def judge_examples(learner: Learner, operations: Sequence[Operation]) -> list[Result]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import Features
-from learners.blocks import Rows
+from learners.blocks import Operation, Rows
 from learners.clipping import RangeClip
 
 __all__ = ["DenseEncoder", "News"]
@@ -158,14 +158,16 @@ class DenseEncoder:
             for column, (name, given) in enumerate(zip(names, zip(*values, strict=True), strict=False)):
                 codes = self._codes.get(name)
                 columns[column] = _numbers(given) if codes is None else self._coded(given, codes)
-        numeric = [column for column, name in enumerate(names) if name not in self._codes]
-        if numeric:
-            self._clip_columns(columns, numeric, learned)
-        return np.ascontiguousarray(columns.T)
+        return self._clipped(columns, learned)
 
-    def block(self, examples: Rows, learned: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-        """As `rows`, of examples that share their features, many times faster; None, and nothing was done, where those
-        learned may bring news."""
+    def block(self, examples: Sequence[Operation], codes: NDArray[np.int64] | None) -> NDArray[np.float64] | None:
+        """As `rows`, many times faster, of examples that share their features and have `codes_of` labels.
+
+        None, and nothing was done, for all other examples and where those learned may bring news.
+        """
+        if codes is None or not isinstance(examples, Rows):
+            return None
+        learned = codes >= 0
         given = dict(zip(examples.names, range(len(examples.names)), strict=True))
         places = [given.pop(name, -1) for name in self._columns]
         same_kinds = self._codes.keys() == examples.texts & self._columns.keys()
@@ -173,20 +175,14 @@ class DenseEncoder:
             return None
         columns = examples.matrix[:, places].T.copy()
         for column, (name, place) in enumerate(zip(self._columns, places, strict=True)):
-            codes = self._codes.get(name)
-            if codes is None:
+            known = self._codes.get(name)
+            if known is None:
                 continue
             cells = examples.column(place)
-            known = len(codes) == self._categories_cap or codes.keys() | {None} >= set(
-                compress(cells, learned.tolist())
-            )
-            if not known:
+            if len(known) < self._categories_cap and set(compress(cells, learned.tolist())) - known.keys() - {None}:
                 return None
-            columns[column] = self._coded(cells, codes)
-        numeric = [column for column, name in enumerate(self._columns) if name not in self._codes]
-        if numeric:
-            self._clip_columns(columns, numeric, learned)
-        return np.ascontiguousarray(columns.T)
+            columns[column] = self._coded(cells, known)
+        return self._clipped(columns, learned)
 
     @staticmethod
     def _are_missing(examples: Rows, places: list[int], learned: NDArray[np.bool_]) -> bool:
@@ -200,6 +196,13 @@ class DenseEncoder:
     def _coded(self, cells: Sequence[float | str], codes: dict[str, int]) -> list[float]:
         beyond = self._categories_cap - 1 if len(codes) == self._categories_cap else UNSEEN
         return [codes.get(v, beyond) if isinstance(v, str) else math.nan for v in cells]
+
+    def _clipped(self, columns: NDArray[np.float64], learned: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The columns as rows, their numbers within the limits, which those learned move."""
+        numeric = [column for column, name in enumerate(self._columns) if name not in self._codes]
+        if numeric:
+            self._clip_columns(columns, numeric, learned)
+        return np.ascontiguousarray(columns.T)
 
     def _clip_columns(self, columns: NDArray[np.float64], numeric: list[int], learned: NDArray[np.bool_]) -> None:
         # Imported here, as it loads the compiler.
