@@ -64,13 +64,19 @@ def _alerts(record: dict[str, Any], webhooks: dict[str, WebhookConfig], now_ms: 
             yield _row("alert", f"webhook:{name}", payload, now_ms, record["id"])
 
 
+class _Keyed(msgspec.Struct):
+    monitor: str | None = None
+
+
+_key_of = msgspec.json.Decoder(_Keyed).decode
+
+
 def messages_of(row: StoredRow) -> list[Outgoing]:
     """The messages of a row for a topic; a pack has one a line."""
     lines = [row.row.body] if row.row.kind == "drift" else row.row.body.split(b"\n")
     messages = []
     for number, line in enumerate(lines):
-        content = msgspec.json.decode(line)
-        key = content.get("monitor")
+        key = _key_of(line).monitor
         identity = row.row.id if row.row.kind == "drift" else f"{row.row.id}-{number}"
         messages.append(Outgoing(None if key is None else key.encode(), line, (("id", identity.encode()),)))
     return messages
