@@ -121,7 +121,7 @@ class ProcessBroker:
         )
         (folder / "log4j2.properties").write_text(_LOG4J)
         command = self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties))
-        formatted = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        formatted = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
         if formatted.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{formatted.stdout.decode()[-2000:]}")
 
@@ -315,7 +315,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # Kafka's tools take an id that begins with "-" for an option.
+    return "a" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def _unavailable(reason: str) -> NoReturn:
