@@ -217,9 +217,9 @@ def _measure(row, points, count, scale, squares, quanta):  # type: ignore[no-unt
     dimensions, however wide the machine's registers are; four at a time, so that sums pass through memory less often.
     """
     dims, total = len(row), 0
-    odd = dims % 4 if dims > 4 else 0
+    odd = dims % 4
     squares[:count] = 0.0
-    for k in range(dims if dims < 4 else odd):
+    for k in range(odd):
         value, line = row[k], points[k]
         for j in range(count):
             gap = line[j] - value
