@@ -17,7 +17,7 @@ from learners._checks import in_range
 from learners._dense_table import State, Widths, begun, grown, loaded, stored
 from learners._snapshots import Snapshots
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, by_label, codes_of, unjudged
+from learners.blocks import Operation, Result, by_label, codes_of, put_judged, unjudged
 from learners.clipping import RangeClip
 from learners.dense import DenseEncoder, News
 from learners.errors import LearnerError
@@ -171,11 +171,7 @@ class DenseLearner(Snapshots):
         if self.task == "regression":
             return [None if math.isnan(number) else number for number in said[:, 0].tolist()]
         known = sorted((label, code) for label, code in self._codes.items() if code < said.shape[1])
-        said = said[:, [code for _, code in known]]
-        named: list[Answer] = [*by_label([label for label, _ in known], said.tolist())]
-        for unknown in np.flatnonzero(~said.any(axis=1)).tolist():
-            named[unknown] = {}
-        return named
+        return [*by_label([label for label, _ in known], said[:, [code for _, code in known]])]
 
     def learn_one(self, x: Features, y: Label) -> None:
         """Learn one labelled example; features and categories beyond the byte budget are left out.
@@ -217,7 +213,7 @@ class DenseLearner(Snapshots):
         for place, answer in zip(asked.tolist(), self._named(said[asked]), strict=True):
             results[place] = answer
         if judge:
-            _judge(results, said, labels, range(len(ops)))
+            put_judged(results, said, labels, range(len(ops)))
         return results
 
     def _with_news(self, ops: Sequence[Operation]) -> list[Result]:
@@ -252,7 +248,7 @@ class DenseLearner(Snapshots):
             for i, answer in zip(places, self._named(said), strict=True):
                 results[i] = answer
             if self.task == "classification":
-                _judge(results, said, targets, places)
+                put_judged(results, said, targets.astype(np.int64), places)
         places.clear()
         labels.clear()
 
@@ -319,11 +315,3 @@ class DenseLearner(Snapshots):
         )
         if needed and not fits:
             raise ValueError("columns of other kinds than those with names")
-
-
-def _judge(results: list[Result], said: Floats, labels: Any, places: Sequence[int]) -> None:
-    """Put down, of the rows that were learned, the probability that their class had been given."""
-    learned = np.flatnonzero(labels >= 0)
-    given = said[learned, labels[learned].astype(np.int64)].tolist()
-    for at, probability in zip(learned.tolist(), given, strict=True):
-        results[places[at]] = probability

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from learners._snapshots import Snapshots
 from learners._tree_plan import ALL_COLUMNS, Plan, TreeShape
 from learners.base import Features, Label, Task
-from learners.blocks import Operation, Result, by_label, codes_of, unjudged
+from learners.blocks import Operation, Result, by_label, codes_of, put_judged, unjudged
 from learners.dense import DenseEncoder
 from learners.errors import LearnerError
 
@@ -91,17 +91,12 @@ class TreeLearner(Snapshots):
         found: list[Any] = self.run_examples([(x, None) for x in examples])
         return found
 
-    def _named(self, shares: NDArray[np.float64]) -> list[dict[str, float] | None]:
+    def _named(self, shares: NDArray[np.float64]) -> list[dict[str, float]]:
         """Rows of shares by label in order of text; empty for a row that nothing was known of."""
-        if self._ensemble.classes == 0:
-            return [{} for _ in shares]
         labels = [*self._codes, *(str(code) for code in range(len(self._codes), shares.shape[1]))]
         order = sorted(range(len(labels)), key=labels.__getitem__)
         labels.sort()
-        named: list[dict[str, float] | None] = [*by_label(labels, shares[:, order].tolist())]
-        for unknown in np.flatnonzero(~shares.any(axis=1)).tolist():
-            named[unknown] = {}
-        return named
+        return by_label(labels, shares[:, order])
 
     def predict_one(self, x: Features) -> Label | None:
         """The most probable class, the first in order of text among equals; None while nothing is known."""
@@ -210,10 +205,7 @@ class TreeLearner(Snapshots):
         for place, said in zip((asked + start).tolist(), self._named(shares[asked]), strict=True):
             results[place] = said
         if judge:
-            learned = np.flatnonzero(labels >= 0)
-            given = shares[learned, labels[learned]].tolist()
-            for place, probability in zip((learned + start).tolist(), given, strict=True):
-                results[place] = probability
+            put_judged(results, shares, labels, range(start, start + len(labels)))
 
     def repair(self) -> int:
         """Replace the tree with the most recent errors; how many were: 0 where there is a single tree."""

@@ -26,6 +26,7 @@ __all__ = [
     "labels_of",
     "part_of",
     "present",
+    "put_judged",
     "run_examples",
     "unjudged",
 ]
@@ -122,12 +123,27 @@ def present(names: Sequence[str], values: Values) -> dict[str, float | str]:
     return dict(zip(names, values))  # type: ignore[arg-type] # noqa: B905 # as long as each other, or nothing is left
 
 
-def by_label(labels: Sequence[str], rows: Sequence[Sequence[float]]) -> list[dict[str, float]]:
-    """Each row of probabilities by label; rows are as long as there are labels."""
+def by_label(labels: Sequence[str], shares: NDArray[np.float64]) -> list[dict[str, float]]:
+    """Each row of probabilities [n, labels] by label; empty where all are 0, as nothing is known there."""
+    rows: list[list[float]] = shares.tolist()
     if len(labels) == 2:  # five times as quick
         first, second = labels
-        return [{first: p, second: q} for p, q in rows]
-    return [dict(zip(labels, row, strict=True)) for row in rows]
+        named = [{first: p, second: q} for p, q in rows]
+    else:
+        named = [dict(zip(labels, row, strict=True)) for row in rows]
+    for unknown in np.flatnonzero(~shares.any(axis=1)).tolist():
+        named[unknown] = {}
+    return named
+
+
+def put_judged(
+    results: list[Result], shares: NDArray[np.float64], codes: NDArray[np.int64], places: Sequence[int]
+) -> None:
+    """Put what a row's own class had been given into its place of `results`; code -1: the row was not learned."""
+    learned = np.flatnonzero(codes >= 0)
+    given = shares[learned, codes[learned]].tolist()
+    for at, probability in zip(learned.tolist(), given, strict=True):
+        results[places[at]] = probability
 
 
 def part_of(operations: Sequence[Operation], places: Sequence[int]) -> Sequence[Operation]:
