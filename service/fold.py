@@ -121,6 +121,7 @@ class MonitorFold:
     def _control(self, batch: MonitorBatch, at: int) -> None:
         control = batch.control[int(batch.row[at])]
         time_ms, offset = int(batch.time_ms[at]), int(batch.offset[at])
+        self.scoreboard.settle()  # it may change what was answered
         self._offset = offset
         watermark = self.watermark.observe(time_ms)
         moment = Moment(self.join.next_number, self.join.counts.labels, time_ms)
@@ -168,7 +169,6 @@ class MonitorFold:
                 self._learn(*answered)
                 self._forget(answered[2])
         self._work()
-        self.scoreboard.settle()
         self._speak(batch, self._columns(batch, self._asked))
 
     def _predict(self, batch: MonitorBatch, where: tuple[int, int, int], features: list[Any]) -> int:
