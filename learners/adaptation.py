@@ -149,9 +149,7 @@ class WarmReplacement:
     worse.
     """
 
-    looks = False
-
-    observes = False
+    looks = observes = False
 
     def __init__(
         self, fresh: Callable[[int], Learner], *, min_warm: int = 200, cooldown: int = 1_000, alpha: float = 1.0,

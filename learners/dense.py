@@ -161,7 +161,7 @@ class DenseEncoder:
         return self._clipped(columns, learned)
 
     def block(self, examples: Sequence[Operation], codes: NDArray[np.int64] | None) -> NDArray[np.float64] | None:
-        """As `rows`, many times faster, of examples that share their features and have `codes_of` labels.
+        """As `rows`, several times faster, of examples that share their features and have `codes_of` labels.
 
         None, and nothing was done, for all other examples and where those learned may bring news.
         """

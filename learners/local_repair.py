@@ -35,9 +35,7 @@ class LocalRepair:
     """
 
     asks = "repair"
-    looks = False
-
-    observes = False
+    looks = observes = False
 
     def __init__(
         self, fresh: Callable[[int], Learner], current: Callable[[], Learner], *, min_warm: int = 200,

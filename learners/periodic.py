@@ -52,9 +52,7 @@ class Periodic:
     [False, False, True, False, False, True]
     """
 
-    looks = False
-
-    observes = False
+    looks = observes = False
 
     def __init__(
         self, fresh: Callable[[int], Learner], *, period: int = 10_000, min_warm: int = 200, alpha: float = 1.0

@@ -159,8 +159,8 @@ class ClassificationScore:
         probabilities: Sequence[float | None],
         no_changes: Sequence[str | None],
     ) -> int:
-        """Score predictions in order, bit for bit as `add` does but several times faster; the first of their tickets,
-        which follow each other."""
+        """Score predictions in order, bit for bit as `add` does but in half the time where there are hundreds; the
+        first of their tickets, which follow each other."""
         first, n, totals = self._all.n, len(truths), self._all
         self._know(truths, predicted)
         guesses: dict[str | None, int] = {None: _NONE}

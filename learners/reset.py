@@ -42,9 +42,7 @@ class Reset:
     background: Learner | None = None
     newcomer: Learner | None = None
 
-    looks = compares = False
-
-    observes = False
+    looks = compares = observes = False
 
     def __init__(self, fresh: Callable[[int], Learner], *, cooldown: int = 1_000) -> None:
         if cooldown < 0:

@@ -144,7 +144,7 @@ def _lessons(ops: Rows) -> list[int]:
 
 def _failed(said: list[Result], theirs: list[tuple[int, Result]]) -> list[LearnerError]:
     """What failed, in order."""
-    # Nothing fails nearly always, and to see that by the types is five times as quick as to look at each.
+    # Nothing fails nearly always, and to see that by the types takes less than half the time of a look at each.
     if not any(issubclass(kind, LearnerError) for kind in {*map(type, said), *(type(result) for _, result in theirs)}):
         return []
     failed = [(i, 0, result) for i, result in enumerate(said) if isinstance(result, LearnerError)]
