@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 __all__ = ["CONTROL_ACTIONS", "Control", "RawMessage", "Reason", "Reject"]
 
 
@@ -55,8 +57,7 @@ CONTROL_ACTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RawMessage:
+class RawMessage(msgspec.Struct, frozen=True, gc=False):
     """One message as a transport delivered it; `value` is untouched bytes."""
 
     topic: str

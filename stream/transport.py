@@ -7,9 +7,10 @@ rebalance (a new `generation`) a partition delivers nothing until the worker has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+import msgspec
 
 from stream.events import RawMessage
 
@@ -22,8 +23,7 @@ _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One message to publish; the key chooses the partition where the topic has several."""
 
     key: bytes | None
