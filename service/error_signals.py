@@ -6,7 +6,6 @@ know of alarms, and then go through their detectors at once, which gives the sam
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -33,6 +32,17 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     backfill: bool = False
 
 
+class _Kept:
+    """What one signal's detectors have yet to see: values, one or two a prediction, its number and its mark."""
+
+    __slots__ = ("marks", "numbers", "values")
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.numbers: list[int] = []
+        self.marks: list[tuple[int, float, bool]] = []
+
+
 class ErrorSignals:
     """All signals of one monitor that come with labels, made when their first value comes.
 
@@ -50,7 +60,7 @@ class ErrorSignals:
         self._first_order = first_order
         self._blocked = config.error_block > 1
         self._kinds: dict[str, str] = {}
-        self._waiting: dict[str, list[tuple[tuple[float, ...], int, tuple[int, float, bool]]]] = {}
+        self._waiting: dict[str, _Kept] = {}
         self._blocks: dict[str, list[Any]] = {}
 
     def _averaged(self, name: str, values: tuple[float, ...]) -> tuple[float, ...] | None:
@@ -96,13 +106,15 @@ class ErrorSignals:
         waiting = self._waiting.get(name)
         if waiting is None:
             self._signal(name, kind)
-            waiting = self._waiting[name] = []
+            waiting = self._waiting[name] = _Kept()
         if self._blocked and name not in _UNBLOCKED:
             averaged = self._averaged(name, values)
             if averaged is None:
                 return
             values = averaged
-        waiting.append((values, number, mark))
+        waiting.values += values
+        waiting.numbers.append(number)
+        waiting.marks.append(mark)
 
     def flush(self) -> list[Heard]:
         """Let the detectors see what was kept; returns the alarms with their events."""
@@ -110,16 +122,15 @@ class ErrorSignals:
 
     def flush_one(self, name: str) -> list[Heard]:
         """The same for one signal, because something reacts to it."""
-        waiting = self._waiting.get(name)
-        if not waiting:
+        kept = self._waiting.get(name)
+        if kept is None or not kept.numbers:
             return []
-        self._waiting[name] = []
+        self._waiting[name] = _Kept()
         heard = []
         version = name.partition("@")[2]
-        values, index, marks = zip(*waiting, strict=True)
-        rows = np.array(list(chain.from_iterable(values))).reshape(len(values), -1)
-        for said in self.signals[name].update(rows, np.array(index, dtype=np.int64)):
-            event, maturity, backfill = marks[said.row]
+        rows = np.array(kept.values).reshape(len(kept.numbers), -1)
+        for said in self.signals[name].update(rows, np.array(kept.numbers, dtype=np.int64)):
+            event, maturity, backfill = kept.marks[said.row]
             heard.append(Heard(event, said, version, None if maturity < 0 else maturity, backfill))
         return heard
 

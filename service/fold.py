@@ -30,6 +30,7 @@ from service.fold_output import FoldOutput, in_order
 from service.learner_input import feature_names, feature_rows
 from service.mean_signals import Spoken
 from service.members import Committee, Lesson
+from service.pending import pending_predictions
 from service.review import Review
 from service.scoreboard import Scoreboard
 from service.serving import Asked, answered, confidence
@@ -51,6 +52,7 @@ _FIRST_ERROR_ORDER = 1 << 20
 _REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
 _NAN = float("nan")
+_RIGHT, _WRONG = (0.0,), (1.0,)
 _AT = attrgetter("at")
 
 
@@ -102,7 +104,7 @@ class MonitorFold:
         self._said = 0
         self._begun = (0, 0, 0)  # its first event, and the predictions and labels before it
         self._batch: MonitorBatch
-        self._backfill: list[bool] = []
+        self._unknown: list[int] = []
         self._watched: dict[int, _When] = {}  # by event of the batch: when errors that steer the learners came
 
     def fold(self, batch: MonitorBatch) -> list[FoldOutput]:
@@ -148,20 +150,20 @@ class MonitorFold:
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
         observe, join = self.watermark.observe, self.join
         offsets = batch.offset.tolist()
-        self._backfill = batch.backfill.tolist()
+        self._unknown = batch.unknown.tolist()
+        waiting = iter(pending_predictions(batch, start, until, features))
         for at in range(start, until):
             self._offset = offsets[at]
             watermark = observe(times[at])
-            row = rows[at]
             if kinds[at] == PREDICTION:
-                number = self._predict(batch, (at, row, times[at]), [] if features is None else features[row])
+                number = self._predict(batch, at, rows[at], next(waiting))
                 if number < 0:
                     continue
                 if number + 1 == self.reference_from + self.config.reference.n:
                     self.watching_since_ms = times[at]
                 joined = join.take_early(number) if join.early else None
             else:
-                joined = self._label(batch, at, row, times[at])
+                joined = self._label(batch, at, rows[at], times[at])
             # Maturing may drop the row that a label has just joined, so it is held here until it is learned.
             answered = None if joined is None else (*joined, join.row(joined[1]))
             self._mature(at, watermark, -1 if joined is None else joined[1])
@@ -171,29 +173,26 @@ class MonitorFold:
         self._work()
         self._speak(batch, self._columns(batch, self._asked))
 
-    def _predict(self, batch: MonitorBatch, where: tuple[int, int, int], features: list[Any]) -> int:
-        """Answer and keep one prediction, at `where` in the batch (event, row, time); returns its number, or -1 when
-        its id is known already."""
-        at, row, time_ms = where
-        prediction_id = batch.ids[at]
-        if self.join.knows(prediction_id):
-            self.join.counts.duplicate_predictions += 1
-            self.reject(self._offset, Reason.DUPLICATE_ID, f"a prediction with id {prediction_id!r} is here")
+    def _predict(self, batch: MonitorBatch, at: int, row: int, pending: PendingPrediction) -> int:
+        """Answer and keep one prediction, event `at` of the batch and its `row`; returns its number, or -1 when its id
+        is known already."""
+        join, committee = self.join, self.committee
+        if join.knows(pending.id):
+            join.counts.duplicate_predictions += 1
+            self.reject(self._offset, Reason.DUPLICATE_ID, f"a prediction with id {pending.id!r} is here")
             return -1
-        self.newest_version = version = batch.model_version[row]
-        self.unknown_features += int(batch.unknown[row])
+        self.newest_version = pending.version
+        self.unknown_features += self._unknown[row]
         segments = self.scoreboard.segments
-        pending = PendingPrediction(
-            id=prediction_id, time_ms=time_ms, version=version, prediction=batch.prediction[row],
-            scores=batch.scores[row], no_change=self.newest_label, backfill=self._backfill[row],
-            features=features, answers=self.committee.ask(features),
-            segments=segments.of(batch.segment[row], batch.categorical[row]) if segments.wanted else None,
-        )  # fmt: skip
-        champion = self.committee.champion
+        if segments.wanted:
+            pending.segments = segments.of(batch.segment[row], batch.categorical[row])
+        pending.no_change = self.newest_label
+        pending.answers = committee.ask(pending.features)
+        champion = committee.champion
         if pending.prediction is None:
             pending.served = champion
-        number = self.join.add(pending)
-        self._asked.append(Asked(at, row, number, pending, champion, self.committee.order, self._offset))
+        number = join.add(pending)
+        self._asked.append(Asked(at, row, number, pending, champion, committee.order, self._offset))
         return number
 
     def _work(self) -> None:
@@ -314,7 +313,7 @@ class MonitorFold:
 
     def _error(self, predicted: Any, label: Any) -> tuple[float, ...]:
         if self.classification:
-            return (float(predicted != label),)
+            return _WRONG if predicted != label else _RIGHT
         if predicted is None:
             return (_NAN, _NAN)
         residual = float(label) - float(predicted)

@@ -174,7 +174,8 @@ class LabelJoin:
         self._dirty.add(number // CHUNK_N)
         self.counts.predictions += 1
         self.counts.open += 1
-        self._drop_old()
+        if self._tail < self._next - self.correction_window:
+            self._drop_old()
         return number
 
     def take_early(self, number: int) -> tuple[LabelResult, int] | None:
@@ -249,32 +250,31 @@ class LabelJoin:
     def due(self, watermark_ms: int) -> list[tuple[int, PendingPrediction]]:
         """Predictions that mature now, in order. Each has its label, the value on time-out, or None."""
         matured: list[tuple[int, PendingPrediction]] = []
-        rows, age_ms, keep_n = self._rows, self.age_ms, self.max_pending
+        rows, counts, age_ms, keep_n = self._rows, self.counts, self.age_ms, self.max_pending
         while (number := self._mature) < self._next:
             row = rows[number]
             aged = age_ms is not None and watermark_ms - row.time_ms >= age_ms
             if not aged and self._next - number <= keep_n:
                 break
-            matured.append(self._mature_row(row, evicted=not aged))
+            self._mature = number + 1
+            row.matured = True
+            counts.matured += 1
+            self._dirty.add(number // CHUNK_N)
+            if row.label is None:
+                self._mature_unlabelled(row, evicted=not aged)
+            matured.append((number, row))
         if matured:
             self._drop_old()
         return matured
 
-    def _mature_row(self, row: PendingPrediction, *, evicted: bool) -> tuple[int, PendingPrediction]:
-        number = self._mature
-        self._mature = number + 1
-        row.matured = True
+    def _mature_unlabelled(self, row: PendingPrediction, *, evicted: bool) -> None:
         counts = self.counts
-        counts.matured += 1
-        self._dirty.add(number // CHUNK_N)
-        if row.label is None:
-            counts.open -= 1
-            if self._timed_out() and self.timeout_value is not None:
-                row.label, row.assumed = self.timeout_value, True
-            else:
-                counts.unlabelled += 1
-            counts.evicted += evicted
-        return number, row
+        counts.open -= 1
+        if self._timed_out() and self.timeout_value is not None:
+            row.label, row.assumed = self.timeout_value, True
+        else:
+            counts.unlabelled += 1
+        counts.evicted += evicted
 
     def _timed_out(self) -> bool:
         return self.timeout_ms is not None and self.age_ms is not None and self.age_ms >= self.timeout_ms
