@@ -47,7 +47,10 @@ __all__ = ["MonitorFold"]
 Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
 _When = tuple[int, int, int, int | None]  # the parts of a Steer, which is made only of what raised an alarm
 
-_LEARNED = (LabelResult.JOINED, LabelResult.LATE)
+_Joined = tuple[LabelResult, int, PendingPrediction]  # what became of a label, the prediction's number and row
+
+_CORRECTION, _LATE = LabelResult.CORRECTION, LabelResult.LATE
+_LEARNED = (LabelResult.JOINED, _LATE)
 _FIRST_ERROR_ORDER = 1 << 20
 _REVIEW_ORDER = _FIRST_ERROR_ORDER - 1  # after every signal of the features
 _CONTEXT_ORDER = 1 << 30  # after every error signal
@@ -161,15 +164,15 @@ class MonitorFold:
                     continue
                 if number + 1 == self.reference_from + self.config.reference.n:
                     self.watching_since_ms = times[at]
-                joined = join.take_early(number) if join.early else None
+                early = join.take_early(number) if join.early else None
+                joined = None if early is None else (*early, join.row(number))
             else:
                 joined = self._label(batch, at, rows[at], times[at])
             # Maturing may drop the row that a label has just joined, so it is held here until it is learned.
-            answered = None if joined is None else (*joined, join.row(joined[1]))
             self._mature(at, watermark, -1 if joined is None else joined[1])
-            if answered is not None:
-                self._learn(*answered)
-                self._forget(answered[2])
+            if joined is not None:
+                self._learn(*joined)
+                self._forget(joined[2])
         self._work()
         self._speak(batch, self._columns(batch, self._asked))
 
@@ -224,40 +227,45 @@ class MonitorFold:
             if status in (WARNING, DRIFT):
                 self.committee.alarm(Steer(*self._watched[event]), is_drift=status == DRIFT, only=only)
 
-    def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> tuple[LabelResult, int] | None:
+    def _label(self, batch: MonitorBatch, at: int, row: int, time_ms: int) -> _Joined | None:
         label, join, prediction_id = batch.label[row], self.join, batch.ids[at]
-        number = join.find(prediction_id)
-        pending = join.row(number) if number >= 0 else None
-        old = None if pending is None else pending.label
-        if old is not None and pending is not None and pending.matured:
-            self.scoreboard.settle()  # it was scored with the label that may be corrected now
-        result, number = join.label(prediction_id, time_ms, label)
-        if pending is not None and old is not None and result is LabelResult.CORRECTION and pending.matured:
-            self.scoreboard.revise(pending, old)
-        elif pending is not None and result in _LEARNED:
-            delay_s = max(0, time_ms - pending.time_ms) / 1000
-            self.newest_delay_s = delay_s
-            self.errors.hear("delay", "quality", (delay_s,), number, (at, -1.0, pending.backfill))
         self.newest_label = label
-        return (result, number) if number >= 0 else None
+        number = join.find(prediction_id)
+        if number < 0:
+            join.label(prediction_id, time_ms, label)
+            return None
+        pending = join.row(number)
+        old = pending.label
+        if old is not None and pending.matured:
+            self.scoreboard.settle()  # it was scored with the label that may be corrected now
+        result, _ = join.label(prediction_id, time_ms, label)
+        if result in _LEARNED:
+            self.newest_delay_s = delay_s = max(0, time_ms - pending.time_ms) / 1000
+            self.errors.hear("delay", "quality", (delay_s,), number, (at, -1.0, pending.backfill))
+        elif old is not None and result is _CORRECTION and pending.matured:
+            self.scoreboard.revise(pending, old)
+        return result, number, pending
 
     def _mature(self, at: int, watermark: int, joined: int = -1) -> None:
         """Score what has come of age and let the error signals see it; `joined` is yet to be learned."""
-        for number, row in self.join.due(watermark):
+        due = self.join.due(watermark)
+        if not due:
+            return
+        reference_end = self.reference_from + self.config.reference.n
+        for number, row in due:
             if number >= self._answered:
                 self._work()
             self.scoreboard.cover(row)
-            if number + 1 == self.reference_from + self.config.reference.n:
+            if number + 1 == reference_end:
                 self._work()
                 self.committee.freeze_probe()
                 self._note_versions(self.versions.begin(self))
-            elif self.versions.unstarted and number >= self.reference_from + self.config.reference.n:
+            elif self.versions.unstarted and number >= reference_end:
                 self._work()
                 self._note_versions(self.versions.begin(self))
             if row.label is None:
                 continue
             self.scoreboard.add(row)
-            self.join.touch(number)
             if self.contest.wanted:
                 self._contend(number, row)
             self._errors(at, number, row)
@@ -327,9 +335,8 @@ class MonitorFold:
     def _learn(self, result: LabelResult, number: int, row: PendingPrediction) -> None:
         if result not in _LEARNED or row.label is None:
             return
-        if result is LabelResult.LATE:
+        if result is _LATE:
             self.scoreboard.add(row)
-            self.join.touch(number)
         if self.feature_names and self.committee.learns and not row.features:
             return  # erased: there is nothing left to learn from
         in_reference = self.reference_from <= number < self.reference_from + self.config.reference.n

@@ -99,8 +99,8 @@ def test_blocks_of_errors_are_their_means() -> None:
     errors = ErrorSignals(config, 0)
     for number in range(10):
         errors.hear("error:producer", "performance", (float(number % 4 == 0),), number, (0, 1.0, False))
-    waiting = errors._waiting["error:producer"]
-    assert [(values, number) for values, number, _ in waiting] == [((0.25,), 3), ((0.25,), 7)]
+    kept = errors._waiting["error:producer"]
+    assert (kept.values, kept.numbers) == ([0.25, 0.25], [3, 7])
     errors.flush()
     other = ErrorSignals(config, 0)
     other.load(errors.state())
