@@ -111,12 +111,14 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _warm(config: Config) -> None:
-    from service.warm import registered, slowly, warm_detectors
+    from service.warm import registered, slowly, warm_detectors, warm_learners
 
     def say(step: str) -> None:
         sys.stderr.write(step + "\n")
 
-    warm_detectors(registered(config), slowly(say))
+    told = slowly(say)
+    warm_detectors(registered(config), told)
+    warm_learners(config, told)
 
 
 def _advance(bar: Any) -> Callable[[int, int], None]:

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from learners.base import Task
     from service.config import Config
 
-__all__ = ["registered", "slowly", "warm", "warm_detectors"]
+__all__ = ["registered", "slowly", "warm", "warm_detectors", "warm_learners"]
 
 _ROWS = 64
 # A fold makes many small objects that live until their correction window passes; with the default thresholds the
@@ -60,6 +62,44 @@ def warm_detectors(names: Iterable[str] | None, say: Callable[[str], None]) -> N
     warm_banks(banks, lambda name: say(f"{name} ({place[name]} of {len(banks)})"))
 
 
+def warm_learners(config: Config | None, say: Callable[[str], None]) -> None:
+    """Compile or load the kernels of a configuration's own learners (None: of all); `say` gets each one's name."""
+    from learners.blocks import Rows, run_examples
+    from learners.build import build_learner
+
+    values: list[Sequence[float | str | None]] = [(row * 0.5, str(row % 3)) for row in range(_ROWS)]
+    for estimator, task, parameters in _own_learners(config):
+        say(estimator)
+        labels = [None if row % 2 else str(row % 3) if task == "classification" else float(row) for row in range(_ROWS)]
+        learner = build_learner(estimator, parameters, task=task, seed=1)
+        for _ in range(2):  # the first block brings news: columns, categories, classes
+            run_examples(learner, Rows(("a", "b"), values, labels, texts=frozenset("b")))
+
+
+def _own_learners(config: Config | None) -> list[tuple[str, Task, dict[str, Any]]]:
+    """Estimator, task and parameters of each learner of ours, once."""
+    from learners.build import COMPILED, build_learner
+    from learners.errors import EstimatorRefusedError
+
+    if config is not None:
+        named = [
+            (learner.estimator, monitor.task, learner.parameters)
+            for monitor in config.monitors.values()
+            for learner in (*monitor.learners.values(), *([] if monitor.probe is None else [monitor.probe]))
+            if learner.estimator.startswith("anchorwatch.")
+        ]
+        return [each for at, each in enumerate(named) if each not in named[:at]]
+    found: list[tuple[str, Task, dict[str, Any]]] = []
+    tasks: tuple[Task, ...] = ("classification", "regression")
+    for estimator, task in itertools.product(COMPILED, tasks):
+        try:
+            build_learner(f"anchorwatch.{estimator}", {}, task=task, seed=1)
+        except EstimatorRefusedError:
+            continue  # not of this task, or made of other learners
+        found.append((f"anchorwatch.{estimator}", task, {}))
+    return found
+
+
 def warm(config: Config | None = None, say: Callable[[str], None] = lambda _: None) -> float:
     """Compile or load all kernels that the monitors of `config` need (None: all there are); returns the seconds.
 
@@ -67,6 +107,7 @@ def warm(config: Config | None = None, say: Callable[[str], None] = lambda _: No
     """
     started_s = time.perf_counter()
     warm_detectors(None if config is None else registered(config), say)
+    warm_learners(config, say)
     say("the fold")
     _fold_once()
     gc.collect()
