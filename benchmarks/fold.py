@@ -29,7 +29,7 @@ from stream.sqlite_store import SQLiteStore
 FEATURES_N = 20
 PAIRS_N = 60_000
 DELAY_N = 200
-BLOCK_N = 2_000
+BLOCK_N = 4_000  # what the worker polls
 COMMIT_N = 20_000
 KS = (10, 1)
 

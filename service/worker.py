@@ -36,7 +36,7 @@ __all__ = ["Worker"]
 log = logging.getLogger("anchorwatch.worker")
 
 _POLL_S = 0.1
-_POLL_MESSAGES = 2_000
+_POLL_MESSAGES = 4_000
 _RETRY_S = 1.0
 _OUTBOX_BATCH = 500
 _DRIFTS_SHOWN = 1_000
