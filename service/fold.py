@@ -33,7 +33,7 @@ from service.members import Committee, Lesson
 from service.pending import pending_predictions
 from service.review import Review
 from service.scoreboard import Scoreboard
-from service.serving import Asked, answered, confidence
+from service.serving import Asked, answered, answers_given
 from service.signals import FeatureSignals, PredictionColumns
 from service.versions import Versions
 from service.watermark import Watermark
@@ -362,15 +362,14 @@ class MonitorFold:
         if not asked:
             return []
         rows, first = [a.row for a in asked], asked[0].number
-        given = [a.pending.given() for a in asked]
-        scores, margins = zip(*[confidence(said, classification=self.classification) for said in given], strict=True)
+        predicted, scores, margins = answers_given(asked, classification=self.classification)
         columns = PredictionColumns(
             numbers=np.arange(first, first + len(rows), dtype=np.int64),
             numeric=batch.numeric[rows],
             categorical=[batch.categorical[row] for row in rows],
-            predicted=[predicted for predicted, _ in given],
-            score=np.array(scores),
-            margin=np.array(margins),
+            predicted=predicted,
+            score=scores,
+            margin=margins,
         )
         heard = [_heard(asked[said.row], said) for said in self.signals.update(columns)]
         return heard + [_heard(asked[number - first], said) for number, said in self.review.flush()]

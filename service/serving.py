@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from service.canary import CANARY
 from service.fold_output import FoldOutput
@@ -19,7 +21,7 @@ from stream.join import PendingPrediction
 if TYPE_CHECKING:
     from service.fold import MonitorFold
 
-__all__ = ["Asked", "answered", "confidence"]
+__all__ = ["Asked", "answered", "answers_given"]
 
 _NAN = float("nan")
 
@@ -39,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 def answered(fold: MonitorFold, asked: Sequence[Asked], batch: MonitorBatch) -> list[FoldOutput]:
     """Take the answers of predictions; gives what leaves."""
     if not (fold.disagreement.wanted or fold.canary.wanted or fold.review.wanted):
-        return [_served(fold, one, one.pending.served, {}) for one in asked if one.pending.served is not None]
+        return [_served(fold, one, name, {}) for one in asked if (name := one.pending.served) is not None]
     return [output for one in asked for output in _looked_at(fold, one, batch)]
 
 
@@ -71,12 +73,28 @@ def _served(fold: MonitorFold, asked: Asked, name: str, decision: dict[str, Any]
     return FoldOutput(asked.offset, "prediction", body | decision if decision else body)
 
 
-def confidence(given: tuple[Any, dict[str, float] | None], *, classification: bool) -> tuple[float, float]:
-    """Score and margin of what was predicted (`PendingPrediction.given`).
+def answers_given(
+    asked: Sequence[Asked], *, classification: bool
+) -> tuple[list[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """What was answered to each, with its score and its margin."""
+    predicted, scores, margins = [], [], []
+    for one in asked:
+        pending = one.pending
+        given, told = (
+            (pending.prediction, pending.scores) if pending.served is None else pending.answers[pending.served]
+        )
+        score, margin = _confidence(given, told, classification=classification)
+        predicted.append(given)
+        scores.append(score)
+        margins.append(margin)
+    return predicted, np.array(scores), np.array(margins)
+
+
+def _confidence(predicted: Any, scores: dict[str, float] | None, *, classification: bool) -> tuple[float, float]:
+    """Score and margin of what was predicted.
 
     Two classes: the probability of the first in text order; more: of the best one. Regression: the value.
     """
-    predicted, scores = given
     if not classification:
         return (_NAN if predicted is None else float(predicted)), _NAN
     if not scores:

@@ -254,11 +254,11 @@ class LabelJoin:
     def due(self, watermark_ms: int) -> list[tuple[int, PendingPrediction]]:
         """Predictions that mature now, in order. Each has its label, the value on time-out, or None."""
         matured: list[tuple[int, PendingPrediction]] = []
-        rows, counts, age_ms, keep_n = self._rows, self.counts, self.age_ms, self.max_pending
+        rows, counts, age_ms = self._rows, self.counts, self.age_ms
         while (number := self._mature) < self._next:
             row = rows[number]
             aged = age_ms is not None and watermark_ms - row.time_ms >= age_ms
-            if not aged and self._next - number <= keep_n:
+            if not aged and self._next - number <= self.max_pending:
                 break
             self._mature = number + 1
             row.matured = True
