@@ -46,7 +46,6 @@ __all__ = ["MonitorFold"]
 
 Mark = tuple[int, float, bool]  # event of the batch, maturity, backfill
 _When = tuple[int, int, int, int | None]  # the parts of a Steer, which is made only of what raised an alarm
-
 _Joined = tuple[LabelResult, int, PendingPrediction]  # what became of a label, the prediction's number and row
 
 _CORRECTION, _LATE = LabelResult.CORRECTION, LabelResult.LATE
@@ -151,8 +150,7 @@ class MonitorFold:
         kept = self.committee.learns or self.context.wanted
         features = feature_rows(batch, self.config.features) if kept else None
         kinds, rows, times = batch.kind.tolist(), batch.row.tolist(), batch.time_ms.tolist()
-        observe, join = self.watermark.observe, self.join
-        offsets = batch.offset.tolist()
+        observe, join, offsets = self.watermark.observe, self.join, batch.offset.tolist()
         self._unknown = batch.unknown.tolist()
         waiting = iter(pending_predictions(batch, start, until, features))
         for at in range(start, until):
@@ -191,11 +189,10 @@ class MonitorFold:
             pending.segments = segments.of(batch.segment[row], batch.categorical[row])
         pending.no_change = self.newest_label
         pending.answers = committee.ask(pending.features)
-        champion = committee.champion
         if pending.prediction is None:
-            pending.served = champion
+            pending.served = committee.champion
         number = join.add(pending)
-        self._asked.append(Asked(at, row, number, pending, champion, committee.order, self._offset))
+        self._asked.append(Asked(at, row, number, pending, committee.champion, committee.order, self._offset))
         return number
 
     def _work(self) -> None:
@@ -248,8 +245,7 @@ class MonitorFold:
 
     def _mature(self, at: int, watermark: int, joined: int = -1) -> None:
         """Score what has come of age and let the error signals see it; `joined` is yet to be learned."""
-        due = self.join.due(watermark)
-        if not due:
+        if not (due := self.join.due(watermark)):
             return
         reference_end = self.reference_from + self.config.reference.n
         for number, row in due:

@@ -156,7 +156,8 @@ class LabelJoin:
         return self._numbers.get(prediction_id, -1)
 
     def row(self, number: int) -> PendingPrediction:
-        """The retained prediction `number`; the caller may write to it after `touch`."""
+        """The retained prediction `number`. The caller may write to it after `touch`, and until the next `dirty_chunks`
+        if it came of age or got its label since the last."""
         return self._rows[number]
 
     def rewritten(self) -> Iterator[PendingPrediction]:
