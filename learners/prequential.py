@@ -170,10 +170,9 @@ class ClassificationScore:
         true_class = np.array(list(map(self._codes.get, truths, repeat(_OTHER))), dtype=np.int64)
         # Beyond the cap two classes share a code, but only equal texts are a hit.
         guess = np.array(list(map(guesses.get, predicted, repeat(_OTHER))), dtype=np.int64)
-        chances = np.array(probabilities, dtype=np.float64)  # NaN for None
-        given = ~np.isnan(chances)
+        given = np.array([p is not None for p in probabilities], dtype=np.bool_)
         losses = np.zeros(n, dtype=np.int64)
-        losses[given] = _losses(chances[given])
+        losses[given] = _losses([p for p in probabilities if p is not None])
         flags = right * _HIT | lucky * _NO_CHANGE_HIT | given * _HAS_LOSS
         totals.n += n
         totals.hits += int(right.sum())
@@ -352,8 +351,9 @@ def _loss(probability: float) -> int:
     return round(-math.log(probability) * _LOSS_UNIT)
 
 
-def _losses(given: NDArray[np.float64]) -> NDArray[np.int64]:
-    """`_loss` of each probability given; the logarithm is the same, not numpy's."""
+def _losses(probabilities: list[float]) -> NDArray[np.int64]:
+    """`_loss` of each; the logarithm is the same, not numpy's."""
+    given = np.array(probabilities, dtype=np.float64)
     clipped = np.where(given >= _LEAST_PROBABILITY, np.minimum(given, 1.0), _LEAST_PROBABILITY)
     logarithms = np.array(list(map(math.log, clipped.tolist())))
     losses: NDArray[np.int64] = np.rint(-logarithms * _LOSS_UNIT).astype(np.int64)

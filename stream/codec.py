@@ -68,7 +68,7 @@ class Decoder:
             raise ValueError(f"max_bytes = {max_bytes} must be 1 or more")
         self._rules = {name: Rules(schema, hash_key) for name, schema in schemas.items()}
         self._fast = FastPath(self._rules)
-        self._home = {} if partition_of is None else {name: partition_of(name) for name in self._rules}
+        self._partition_of = None if partition_of is None else lru_cache(maxsize=4_096)(partition_of)
         self._nearest = lru_cache(maxsize=1_024)(lambda name: nearest(name, self._rules))
         self._max_bytes = max_bytes
         self._describe = raw_payload if raw_dead_letters else redact
@@ -102,10 +102,8 @@ class Decoder:
             event = self._fast.msgpack(value) if packed else self._fast.json(value, message.key)
         except _UNSURE:
             return None
-        if event is not None:
-            rules, partition = self._rules[event[1]], message.partition
-            if message.key != rules.key or self._home.get(rules.name, partition) != partition:
-                self._check_route(message, rules)
+        if event is not None and (self._partition_of is not None or message.key != self._rules[event[1]].key):
+            self._check_route(message, self._rules[event[1]])
         return event
 
     def _slow_event(self, message: RawMessage) -> EventTuple:
@@ -127,7 +125,8 @@ class Decoder:
     def _check_route(self, message: RawMessage, rules: Rules) -> None:
         if message.key is not None and message.key != rules.key:
             detail = f"the message key is {show(message.key)}, the monitor {show(rules.name)}; key events by monitor"
-        elif (there := self._home.get(rules.name, message.partition)) != message.partition:
+        elif self._partition_of is not None and self._partition_of(rules.name) != message.partition:
+            there = self._partition_of(rules.name)
             detail = f"found in partition {message.partition}; monitor {show(rules.name)} belongs to partition {there}"
         else:
             return

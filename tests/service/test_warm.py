@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from service.config import parse
+from service.warm import _own_learners
+
 # In a process of its own: whatever ran before in this one has loaded its kernels.
 FOLDED = """
 import msgspec
@@ -49,3 +52,27 @@ def test_a_forest_is_ready_before_the_first_event() -> None:
 def test_a_regression_tree_is_ready_before_the_first_event() -> None:
     """The same for numbers."""
     assert loaded_while_folding("HoeffdingTreeRegressor", "regression") == "True 0"
+
+
+def test_each_learner_of_ours_is_warmed_once() -> None:
+    """Two monitors with one forest wait for it once; river's learners have nothing to compile."""
+    forest = {"estimator": "anchorwatch.AdaptiveRandomForest"}
+    bayes = {"estimator": "anchorwatch.NaiveBayes"}
+    river = {"estimator": "river.tree.HoeffdingTreeClassifier"}
+    config = parse({
+        "monitors": {
+            "one": {"learners": {"a": forest, "b": river}, "probe": bayes},
+            "two": {"learners": {"c": forest}},
+        },
+    })  # fmt: skip
+    assert [estimator for estimator, *_ in _own_learners(config)] == [forest["estimator"], bayes["estimator"]]
+
+
+def test_an_image_is_filled_with_all_learners() -> None:
+    """Without a configuration every learner that stands alone is warmed, for its own task."""
+    tasks = {(estimator, task) for estimator, task, _ in _own_learners(None)}
+    assert {
+        ("anchorwatch.AdaptiveRandomForest", "classification"),
+        ("anchorwatch.LinearRegression", "regression"),
+    } < tasks
+    assert ("anchorwatch.AdaptiveRandomForest", "regression") not in tasks

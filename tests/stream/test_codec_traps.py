@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -206,7 +205,7 @@ def test_each_trap_is_refused_for_its_reason(value: RawMessage, reason: str) -> 
 def test_good_events_around_each_trap_are_kept() -> None:
     """Bad messages between good ones change nothing but the rejects."""
     values = [v for trap in TRAPS for v in (message(event()), raw(trap[1]), message(label()))]
-    messages = [dataclasses.replace(value, offset=i) for i, value in enumerate(values)]
+    messages = [msgspec.structs.replace(value, offset=i) for i, value in enumerate(values)]
     decoded = Decoder(SCHEMAS, hash_key=HASH_KEY).decode(messages)
     assert [r.offset for r in decoded.rejects] == list(range(1, len(values), 3))
     good = list(flat(decode([event(), label()])).values())
@@ -278,7 +277,7 @@ def test_a_reject_never_shows_a_sensitive_value() -> None:
         message(event(features=secrets), key=b"price"),
         msgspec.msgpack.encode(event(features=secrets, time=None)),
     ]
-    decoded = decode([dataclasses.replace(raw(value), offset=i) for i, value in enumerate(broken)])
+    decoded = decode([msgspec.structs.replace(raw(value), offset=i) for i, value in enumerate(broken)])
     assert len(decoded.rejects) == len(broken)
     for reject in decoded.rejects:
         assert not any(canary in f"{reject.detail} {reject.payload}" for canary in canaries), reject
