@@ -82,6 +82,7 @@ class Worker:
         self.fatal: BaseException | None = None
         self._clock_s = clock_s
         self._interval_s = parse_duration_ms(config.commit.interval) / 1000
+        self._poll_n = min(_POLL_MESSAGES, config.commit.events)  # so that no commit is of twice as many
         self._started = False
         self._generation = -1
         self._parked: set[int] = set()
@@ -158,7 +159,7 @@ class Worker:
     def _turn(self) -> None:
         if any(owned.pending_commit is not None for owned in self.owned.values()):
             self._commit_all()
-        messages = self.transport.poll(_POLL_S, _POLL_MESSAGES)
+        messages = self.transport.poll(_POLL_S, self._poll_n)
         try:
             unfit = self._follow_assignment() | self._parked
         except UnavailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 import tomllib
@@ -252,6 +253,13 @@ def test_a_store_that_is_away_gets_the_very_same_commit_again(rig: Rig, expected
     assert [fault for *_, fault in store.offered].count("away") == 5
     assert rig.worker.ready()[0]
     check(rig, expected)
+
+
+def test_no_commit_is_of_twice_as_many_events_as_are_configured(rig: Rig) -> None:
+    """However much waits, a poll brings no more than `commit.events`, so a crash undoes less than twice that."""
+    store = rig.run()
+    ends = [0, *(next(iter(positions.values())) for positions, *_ in store.offered)]
+    assert max(end - start for start, end in itertools.pairwise(ends)) < 2 * rig.config.commit.events
 
 
 def test_a_full_check_covers_places_that_nobody_owns(rig: Rig) -> None:
