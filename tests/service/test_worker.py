@@ -255,8 +255,9 @@ def test_a_store_that_is_away_gets_the_very_same_commit_again(rig: Rig, expected
     check(rig, expected)
 
 
-def test_no_commit_is_of_twice_as_many_events_as_are_configured(rig: Rig) -> None:
+def test_no_commit_is_of_twice_as_many_events_as_are_configured(tmp_path: Path, events: list[bytes]) -> None:
     """However much waits, a poll brings no more than `commit.events`, so a crash undoes less than twice that."""
+    rig = Rig(tmp_path, events)
     store = rig.run()
     ends = [0, *(next(iter(positions.values())) for positions, *_ in store.offered)]
     assert max(end - start for start, end in itertools.pairwise(ends)) < 2 * rig.config.commit.events
