@@ -111,14 +111,12 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _warm(config: Config) -> None:
-    from service.warm import registered, slowly, warm_detectors, warm_learners
+    from service.warm import slowly, warm
 
     def say(step: str) -> None:
         sys.stderr.write(step + "\n")
 
-    told = slowly(say)
-    warm_detectors(registered(config), told)
-    warm_learners(config, told)
+    warm(config, slowly(say))
 
 
 def _advance(bar: Any) -> Callable[[int, int], None]:

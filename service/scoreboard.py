@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from learners.prequential import ClassificationScore, RegressionScore
 from service.config import MonitorConfig
@@ -19,14 +19,6 @@ __all__ = ["Scoreboard"]
 
 _OTHER, _NO_CHANGE = "other", "no_change"
 _MANY = 50  # from so many rows on a block of them is scored faster than one after the other
-
-
-class _Judged(NamedTuple):
-    """Predictions of which one member is scored, their labels, and the newest label before each."""
-
-    rows: list[PendingPrediction]
-    labels: list[Any]
-    before: list[Any]
 
 
 class Scoreboard:
@@ -104,38 +96,33 @@ class Scoreboard:
         if self.segments.wanted:
             for row in rows:
                 self.segments.add(row, self._answers(row))
-        by_name: dict[str, _Judged] = {}
+        by_name: dict[str, list[PendingPrediction]] = {}
         for names, alike in groupby(rows, self._who):
             run = list(alike)
-            labels, before = [row.label for row in run], [row.no_change for row in run]
             for name in names:
-                judged = by_name.get(name)
-                if judged is None:
-                    judged = by_name[name] = _Judged([], [], [])
-                judged.rows.extend(run)
-                judged.labels.extend(labels)
-                judged.before.extend(before)
+                by_name.setdefault(name, []).extend(run)
         for name, own in by_name.items():
-            for row, ticket in zip(own.rows, self._settle_one(name, own), strict=True):
+            for row, ticket in zip(own, self._settle_one(name, own), strict=True):
                 row.tickets[name] = ticket
 
-    def _settle_one(self, name: str, judged: _Judged) -> Iterable[int]:
+    def _settle_one(self, name: str, rows: list[PendingPrediction]) -> Iterable[int]:
         """Score the answers of `name`, which all these rows have; gives their tickets."""
-        score, (rows, labels, before) = self._score(name), judged
-        told: list[dict[str, float] | None]
+        score = self._score(name)
+        truths: list[Any] = [row.label for row in rows]
+        before = [row.no_change for row in rows]
+        predicted: list[Any] = before
+        told: list[dict[str, float] | None] = [None] * len(rows)
         if name in rows[0].answers:
             said = [row.answers[name] for row in rows]
             predicted, told = [answer[0] for answer in said], [answer[1] for answer in said]
-        elif name == _NO_CHANGE:
-            predicted, told = before, [None] * len(rows)
-        else:
+        elif name != _NO_CHANGE:
             predicted, told = [row.prediction for row in rows], [row.scores for row in rows]
         if not self.classification:
-            return [score.add(*each) for each in zip(labels, predicted, before, strict=True)]
-        chances = [None if s is None else s.get(t, 0.0) for s, t in zip(told, labels, strict=True)]
+            return [score.add(*each) for each in zip(truths, predicted, before, strict=True)]
+        chances = [None if s is None else s.get(t, 0.0) for s, t in zip(told, truths, strict=True)]
         if len(rows) < _MANY:
-            return [score.add(*each) for each in zip(labels, predicted, chances, before, strict=True)]
-        first: int = score.add_many(labels, predicted, chances, before)
+            return [score.add(*each) for each in zip(truths, predicted, chances, before, strict=True)]
+        first: int = score.add_many(truths, predicted, chances, before)
         return range(first, first + len(rows))
 
     def revise(self, row: PendingPrediction, old: str | float) -> None:

@@ -79,10 +79,7 @@ def answers_given(
     """What was answered to each, with its score and its margin."""
     predicted, scores, margins = [], [], []
     for one in asked:
-        pending = one.pending
-        given, told = (
-            (pending.prediction, pending.scores) if pending.served is None else pending.answers[pending.served]
-        )
+        given, told = one.pending.given()
         score, margin = _confidence(given, told, classification=classification)
         predicted.append(given)
         scores.append(score)

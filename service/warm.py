@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from learners.base import Task
     from service.config import Config
 
-__all__ = ["registered", "slowly", "warm", "warm_detectors", "warm_learners"]
+__all__ = ["slowly", "warm"]
 
 _ROWS = 64
 # A fold makes many small objects that live until their correction window passes; with the default thresholds the
@@ -39,7 +39,7 @@ def slowly(say: Callable[[str], None]) -> Callable[[str], None]:
     return told
 
 
-def registered(config: Config) -> list[str]:
+def _registered(config: Config) -> list[str]:
     """The banks, by their names in `detectors.registry`, that a configuration's monitors may run."""
     from service.pairing import DETECTORS
 
@@ -52,7 +52,7 @@ def registered(config: Config) -> list[str]:
     return [bank for name in DETECTORS if name in wanted for bank in _BANKS.get(name, (name,))]
 
 
-def warm_detectors(names: Iterable[str] | None, say: Callable[[str], None]) -> None:
+def _warm_detectors(names: Iterable[str] | None, say: Callable[[str], None]) -> None:
     """Compile or load the kernels of the banks `names` (None: all); `say` gets "NAME (k of n)" before each."""
     from detectors.registry import REGISTRY
     from detectors.registry import warm as warm_banks
@@ -62,7 +62,7 @@ def warm_detectors(names: Iterable[str] | None, say: Callable[[str], None]) -> N
     warm_banks(banks, lambda name: say(f"{name} ({place[name]} of {len(banks)})"))
 
 
-def warm_learners(config: Config | None, say: Callable[[str], None]) -> None:
+def _warm_learners(config: Config | None, say: Callable[[str], None]) -> None:
     """Compile or load the kernels of a configuration's own learners (None: of all); `say` gets each one's name."""
     from learners.blocks import Rows, run_examples
     from learners.build import build_learner
@@ -106,8 +106,8 @@ def warm(config: Config | None = None, say: Callable[[str], None] = lambda _: No
     `say` gets what is being done before each step.
     """
     started_s = time.perf_counter()
-    warm_detectors(None if config is None else registered(config), say)
-    warm_learners(config, say)
+    _warm_detectors(None if config is None else _registered(config), say)
+    _warm_learners(config, say)
     say("the fold")
     _fold_once()
     gc.collect()
