@@ -1,8 +1,8 @@
 """The served process with a forest of ten that learns from every label: events a second of its CPU, all threads.
 
 All that `anchorwatch serve` does with a log that is full when it starts: reading it, the fold of
-`benchmarks.adaptive_fold`, a commit a second, publishing every answer, the page and its reads. Beside each pass a plain
-Python loop is timed, because CPU seconds count for less where another machine's work shares the core: the loop says so.
+`benchmarks.adaptive_fold`, a commit a second, publishing every answer, the page and its reads. Before each pass a plain
+Python loop is timed: it says how much the machine's own speed swings meanwhile.
 `python -m benchmarks.served FOLDER [PREDICTIONS]`, FOLDER with `elec2_full8.csv.gz`.
 """
 
